@@ -1,0 +1,12 @@
+//! The contract between Squall's coordinator and its shims.
+//!
+//! - [`vocabulary`]: pure types, validated when they are built. No wire format, no clock, no network.
+//! - [`subject`]: the only place where a NATS subject is written or parsed.
+//! - `wire` (feature `wire`): the generated protobuf messages and one conversion file for each noun.
+//!
+//! Both sides depend on this crate and never on each other.
+
+pub mod subject;
+pub mod vocabulary;
+#[cfg(any())]
+pub mod wire;
