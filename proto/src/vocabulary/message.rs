@@ -199,7 +199,7 @@ pub struct Grant {
 }
 
 /// What every injection of a grant must match. `None` matches everything.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
 pub struct GrantScope {
     /// The only agent.
     pub agent: Option<AgentName>,

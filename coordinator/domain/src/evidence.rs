@@ -1,0 +1,155 @@
+//! What shims reported, merged and added up. Cumulative counters: the larger value wins, so that loss, repeats and
+//! reordering are harmless, and every replica that reads the same evidence has the same sums.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use squall_proto::vocabulary::counts::{Counts, TraceCounts};
+use squall_proto::vocabulary::id::{AgentName, ExperimentName, Holder, SessionKey, TenantId};
+use squall_proto::vocabulary::message::{Evidence, Sample};
+
+/// Samples kept for one session's timeline; the counters keep counting.
+const SAMPLES_MAX: usize = 1000;
+/// Rows kept for one session: experiments times agents times processes, far over any session that its budget allows to matter.
+const ROWS_MAX: usize = 200_000;
+
+/// Evidence of one session.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct SessionEvidence {
+    rows: BTreeMap<(ExperimentName, AgentName, Holder), Counts>,
+    traces: BTreeMap<Holder, TraceCounts>,
+    /// Rows that were refused because there were too many: not 0 means that sums are too low.
+    pub rows_refused: u64,
+    #[serde(skip)]
+    samples: VecDeque<(Holder, Sample)>,
+}
+
+/// Sums of one session.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Sums {
+    /// All experiments, agents and tenants.
+    pub total: Counts,
+    /// By experiment.
+    pub experiments: BTreeMap<ExperimentName, Counts>,
+    /// By tenant.
+    pub tenants: BTreeMap<TenantId, Counts>,
+    /// By agent.
+    pub agents: BTreeMap<(TenantId, AgentName), Counts>,
+    /// How traces ended.
+    pub traces: TraceCounts,
+}
+
+impl SessionEvidence {
+    /// Merges one experiment's counters of one agent in one process.
+    pub fn merge(
+        &mut self,
+        holder: &Holder,
+        experiment: &ExperimentName,
+        agent: &AgentName,
+        counts: Counts,
+    ) {
+        let key = (experiment.clone(), agent.clone(), holder.clone());
+        if self.rows.len() >= ROWS_MAX && !self.rows.contains_key(&key) {
+            self.rows_refused += 1;
+            return;
+        }
+        let row = self.rows.entry(key).or_default();
+        *row = row.newest(counts);
+    }
+
+    /// Merges one process's trace counters.
+    pub fn merge_traces(&mut self, holder: &Holder, counts: TraceCounts) {
+        if self.traces.len() >= ROWS_MAX && !self.traces.contains_key(holder) {
+            self.rows_refused += 1;
+            return;
+        }
+        let row = self.traces.entry(holder.clone()).or_default();
+        *row = row.newest(counts);
+    }
+
+    /// Keeps a sample; the oldest gives way.
+    pub fn sample(&mut self, holder: Holder, sample: Sample) {
+        if self.samples.len() >= SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((holder, sample));
+    }
+
+    /// The samples kept, oldest first.
+    pub fn samples(&self) -> impl Iterator<Item = &(Holder, Sample)> {
+        self.samples.iter()
+    }
+
+    /// Adds everything up.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for ((experiment, agent, holder), counts) in &self.rows {
+            sums.total = sums.total.plus(*counts);
+            add(&mut sums.experiments, experiment.clone(), *counts);
+            add(&mut sums.tenants, holder.tenant.clone(), *counts);
+            add(&mut sums.agents, (holder.tenant.clone(), agent.clone()), *counts);
+        }
+        sums.traces = self.trace_counts();
+        sums
+    }
+
+    /// How traces ended, over all processes.
+    #[must_use]
+    pub fn trace_counts(&self) -> TraceCounts {
+        self.traces.values().fold(TraceCounts::default(), |sum, counts| sum.plus(*counts))
+    }
+}
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, Counts>, key: K, counts: Counts) {
+    let sum = sums.entry(key).or_default();
+    *sum = sum.plus(counts);
+}
+
+/// Evidence of all sessions.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Archive {
+    sessions: BTreeMap<SessionKey, SessionEvidence>,
+    /// Newest sequence of the evidence stream that was merged.
+    pub sequence: u64,
+}
+
+impl Archive {
+    /// Merges a message. `knows` says which sessions the sender may report on; the keys of those that changed come back.
+    pub fn intake(
+        &mut self,
+        tenant: &TenantId,
+        shim: &squall_proto::vocabulary::id::ShimId,
+        evidence: Evidence,
+        mut knows: impl FnMut(&SessionKey) -> bool,
+    ) -> Vec<SessionKey> {
+        let Evidence { incarnation, rows, traces, samples, samples_lost: _ } = evidence;
+        let holder = Holder { tenant: tenant.clone(), shim: shim.clone(), incarnation };
+        let mut changed = Vec::new();
+        for row in rows.into_iter().filter(|row| knows(&row.session)) {
+            let session = self.sessions.entry(row.session.clone()).or_default();
+            session.merge(&holder, &row.experiment, &row.agent, row.counts);
+            changed.push(row.session);
+        }
+        for row in traces {
+            if let Some(session) = self.sessions.get_mut(&row.session) {
+                session.merge_traces(&holder, row.counts);
+                changed.push(row.session);
+            }
+        }
+        for sample in samples {
+            if let Some(session) = self.sessions.get_mut(&sample.session) {
+                session.sample(holder.clone(), sample);
+            }
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// One session's evidence.
+    #[must_use]
+    pub fn of(&self, key: &SessionKey) -> Option<&SessionEvidence> {
+        self.sessions.get(key)
+    }
+}

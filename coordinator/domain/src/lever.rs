@@ -1,0 +1,110 @@
+//! Levers: what `squall halt` engages, for one tenant or for all.
+
+use serde::{Deserialize, Serialize};
+use squall_proto::vocabulary::id::{Actor, RequestId, TenantId};
+use squall_proto::vocabulary::time::UnixMillis;
+
+use crate::event::{CommandKind, CommandRef, Hash, LeverEvent, Record};
+use crate::rejection::Rejection;
+use crate::session::commands::Commands;
+
+/// Whose sessions a lever stops.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Everybody's.
+    Fleet,
+    /// One tenant's, sessions over several tenants included.
+    Tenant(TenantId),
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fleet => f.write_str("all tenants"),
+            Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
+        }
+    }
+}
+
+/// An engaged lever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engaged {
+    /// Stream sequence of the record: the epoch of the halts that it caused.
+    pub sequence: u64,
+    /// Why.
+    pub reason: String,
+    /// Who, where a client did it.
+    pub actor: Option<Actor>,
+    /// When, by the writer's wall clock.
+    pub at: UnixMillis,
+}
+
+/// One lever: the fold of its subject.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Lever {
+    /// Newest sequence on its subject; 0 before the first.
+    pub revision: u64,
+    /// Hash of the newest record.
+    pub head: Hash,
+    /// Whether and by whom it is engaged.
+    pub engaged: Option<Engaged>,
+    /// Commands that are in the log.
+    pub commands: Commands,
+}
+
+impl Lever {
+    /// Decides a client's command. An empty list means that it is done already.
+    ///
+    /// # Errors
+    /// [`Rejection`] when the reason is missing, the id was used for something else, or there is nothing to release.
+    pub fn decide(
+        &self,
+        scope: &Scope,
+        request: &RequestId,
+        kind: CommandKind,
+        reason: &str,
+    ) -> Result<Vec<LeverEvent>, Rejection> {
+        if self.commands.done(request, kind)? {
+            return Ok(Vec::new());
+        }
+        crate::session::check_reason(reason)?;
+        let reason = reason.to_owned();
+        match (kind, &self.engaged) {
+            (CommandKind::Engage, _) => Ok(vec![LeverEvent::Engaged { reason }]),
+            (CommandKind::Release, Some(_)) => Ok(vec![LeverEvent::Released { reason }]),
+            (
+                CommandKind::Release
+                | CommandKind::Create
+                | CommandKind::Start
+                | CommandKind::Pause
+                | CommandKind::Resume
+                | CommandKind::Stop
+                | CommandKind::Abort,
+                _,
+            ) => Err(Rejection::NotEngaged { scope: scope.to_string() }),
+        }
+    }
+
+    /// Folds a record. A lever that is engaged again keeps its first epoch: what it halted stays halted by it.
+    pub fn evolve(&mut self, sequence: u64, record: &Record<LeverEvent>, hash: Hash) {
+        self.revision = sequence;
+        self.head = hash;
+        for recorded in &record.events {
+            if let Some(command) = &recorded.command {
+                self.commands.note(command);
+            }
+            let actor = recorded.command.as_ref().map(|CommandRef { actor, .. }| actor.clone());
+            match &recorded.event {
+                LeverEvent::Engaged { reason } => {
+                    self.engaged.get_or_insert(Engaged {
+                        sequence,
+                        reason: reason.clone(),
+                        actor,
+                        at: record.at,
+                    });
+                }
+                LeverEvent::Released { .. } => self.engaged = None,
+            }
+        }
+    }
+}

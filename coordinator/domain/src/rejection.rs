@@ -1,0 +1,76 @@
+//! Why a command is refused: the caller's fault, or the state's. Never our own error.
+
+use squall_proto::vocabulary::id::{RequestId, SessionKey};
+
+use crate::event::CommandKind;
+use crate::session::Phase;
+
+/// Why a command is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No such session.
+    #[error("there is no session {0}")]
+    NoSession(SessionKey),
+    /// The id is taken.
+    #[error("session {0} exists already")]
+    SessionExists(SessionKey),
+    /// The state doesn't allow it.
+    #[error("the session is {}; {command:?} needs {needs}", .phase.name())]
+    WrongPhase {
+        /// The command.
+        command: CommandKind,
+        /// The state.
+        phase: Phase,
+        /// What it would have to be, as a fragment: "draft".
+        needs: &'static str,
+    },
+    /// The request id was used before, for something else.
+    #[error("request id {request} was used before, for {before:?}; a new command needs a new id")]
+    RequestReused {
+        /// The id.
+        request: RequestId,
+        /// What it was used for.
+        before: CommandKind,
+    },
+    /// A reason is missing or too long.
+    #[error("reason {problem}")]
+    Reason {
+        /// What is wrong, as a fragment: "is empty; an abort needs one of 1 to 1024 bytes".
+        problem: String,
+    },
+    /// A lever is engaged.
+    #[error("a halt is engaged for {scope}: {reason}; release it first (`squall halt release`)")]
+    Halted {
+        /// Whose lever.
+        scope: String,
+        /// Why it was engaged.
+        reason: String,
+    },
+    /// Nothing to release.
+    #[error("no halt is engaged for {scope}")]
+    NotEngaged {
+        /// Whose lever.
+        scope: String,
+    },
+    /// Experiments that no connected shim can apply.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Inapplicable(Vec<Inapplicable>),
+    /// The log isn't written through to disk.
+    #[error(
+        "the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log"
+    )]
+    LazyLog,
+    /// As many sessions as there may be.
+    #[error("there are {0} sessions already, as many as there may be")]
+    TooManySessions(usize),
+}
+
+/// An experiment that no connected shim can apply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("experiment {experiment:?}: {why}")]
+pub struct Inapplicable {
+    /// The experiment's name.
+    pub experiment: String,
+    /// Why, with each seam that was looked at.
+    pub why: String,
+}

@@ -1,0 +1,137 @@
+//! How a session was stopped, and how it becomes certain.
+//!
+//! A person can tell three stages apart: pushed (not durable; only the replica that pushed knows), aborted (durable),
+//! and stopped, proven: every holder confirmed this abort, or every lease is over for certain.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use squall_proto::vocabulary::id::{AppendId, Holder};
+use squall_proto::vocabulary::plan::AbortEpoch;
+use squall_proto::vocabulary::time::UnixMillis;
+
+use super::{Session, Stamp};
+use crate::event::{AbortCause, Event, ProofKind};
+
+/// The record of an abort in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aborted {
+    /// When and by whom.
+    pub stamp: Stamp,
+    /// The append that carried it: what a pushed abort named before it was durable.
+    pub append: AppendId,
+    /// Why.
+    pub reason: String,
+    /// What caused it.
+    pub cause: AbortCause,
+}
+
+/// A holder's confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// When it was recorded, by the writer's wall clock.
+    pub at: UnixMillis,
+    /// Permits that the holder burned in all.
+    pub used: u64,
+    /// Time between the end of its last injection and its confirmation.
+    pub last_injection_ago: Option<Duration>,
+}
+
+/// A proof that the stop is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// When it was recorded, by the writer's wall clock.
+    pub at: UnixMillis,
+    /// How it is known.
+    pub by: ProofKind,
+    /// Holders that never confirmed.
+    pub out_of_contact: Vec<Holder>,
+}
+
+/// A session's stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Stream sequence of the abort, or of the lever that halted the session: numbers the stop.
+    pub epoch: u64,
+    /// The record of the abort; a halt has none until somebody appends it.
+    pub record: Option<Aborted>,
+    /// Holders of an open grant when the stop was folded.
+    pub holders: Vec<Holder>,
+    /// Who confirmed.
+    pub confirmations: BTreeMap<Holder, Confirmation>,
+    /// The proof, once there is one.
+    pub proof: Option<Proof>,
+}
+
+impl Stop {
+    pub(super) fn new(epoch: u64, holders: Vec<Holder>) -> Self {
+        Self { epoch, record: None, holders, confirmations: BTreeMap::new(), proof: None }
+    }
+
+    pub(super) fn aborted(
+        &mut self,
+        stamp: Stamp,
+        append: AppendId,
+        reason: String,
+        cause: AbortCause,
+    ) {
+        self.record.get_or_insert(Aborted { stamp, append, reason, cause });
+    }
+
+    pub(super) fn confirmed(
+        &mut self,
+        holder: Holder,
+        at: UnixMillis,
+        used: u64,
+        last_injection_ago: Option<Duration>,
+    ) {
+        self.confirmations.entry(holder).or_insert(Confirmation { at, used, last_injection_ago });
+    }
+
+    pub(super) fn prove(&mut self, at: UnixMillis, by: ProofKind, out_of_contact: Vec<Holder>) {
+        self.proof.get_or_insert(Proof { at, by, out_of_contact });
+    }
+
+    /// Whether `epoch`, as a shim knows it, is this stop.
+    #[must_use]
+    pub fn is(&self, epoch: AbortEpoch) -> bool {
+        match epoch {
+            AbortEpoch::Logged(sequence) => {
+                sequence == self.epoch
+                    || self.record.as_ref().is_some_and(|record| record.stamp.sequence == sequence)
+            }
+            AbortEpoch::Pushed(append) => {
+                self.record.as_ref().is_some_and(|record| record.append == append)
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Holders of open grants that did not confirm the stop: who is out of contact so far.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = &Holder> {
+        self.ledger.open_grants().map(|(holder, _)| holder).filter(|holder| {
+            self.stop.as_ref().is_none_or(|stop| !stop.confirmations.contains_key(holder))
+        })
+    }
+
+    /// The proof that is due, given whether every lease is over for certain by the owner's clock:
+    /// (TTL + D) * (1 + rho) / (1 - rho) since a barrier that was sent after the stop was applied.
+    ///
+    /// Confirmations prove strict sessions only: an eventual one has no grants, so that nobody knows who runs it.
+    #[must_use]
+    pub fn prove(&self, leases_are_over: bool) -> Option<Event> {
+        let stop = self.stop.as_ref()?;
+        if stop.proof.is_some() || stop.record.is_none() {
+            return None;
+        }
+        let out_of_contact: Vec<Holder> = self.unconfirmed().cloned().collect();
+        let has_permits = self.spec.safety.strictness
+            != squall_proto::vocabulary::blast_radius::Strictness::Eventual;
+        if has_permits && out_of_contact.is_empty() {
+            return Some(Event::StopProven { by: ProofKind::Confirmations, out_of_contact });
+        }
+        leases_are_over.then_some(Event::StopProven { by: ProofKind::Time, out_of_contact })
+    }
+}
