@@ -289,6 +289,8 @@ pub enum Command {
     },
     /// A grant that was not asked for anew: to one shim, after a takeover.
     Grant(Grant),
+    /// Say Hello again, after a jitter of 0 to 2 s: a coordinator that has just started does not know who is there.
+    RollCall,
 }
 
 /// Evidence of one process: cumulative counters, and samples for the timeline. Never answered.

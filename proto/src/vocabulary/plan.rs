@@ -40,6 +40,8 @@ pub struct PlanSession {
     pub running: bool,
     /// Time since it started or was resumed, when this was sent.
     pub age: Duration,
+    /// Time left of its longest duration, when this was sent: a shim stops it by itself then, contact or not.
+    pub remaining: Duration,
     /// First probability of asking, `min(1, 2B/N)`; doubles every [`Self::DEMAND_TAU`] (bounds.md, "Finding the demand").
     pub phi0: f64,
     /// Whether the owner said that no permits are left at the moment.
