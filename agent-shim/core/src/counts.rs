@@ -1,0 +1,1 @@
+//! Counters of one experiment at one agent, written by hook threads.

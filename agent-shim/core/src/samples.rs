@@ -1,0 +1,1 @@
+//! A bounded store of what happened to single calls, for the timeline. Full: drop and count.
