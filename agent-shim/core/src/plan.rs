@@ -24,7 +24,8 @@ pub struct ActiveSession {
 
 impl From<&PlanSession> for ActiveSession {
     fn from(session: &PlanSession) -> Self {
-        let PlanSession { key, spec, seed, running, age: _, phi0: _, dry: _ } = session;
+        let PlanSession { key, spec, seed, running, age: _, remaining: _, phi0: _, dry: _ } =
+            session;
         Self { key: key.clone(), spec: Arc::clone(spec), seed: *seed, running: *running }
     }
 }

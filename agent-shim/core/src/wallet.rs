@@ -224,6 +224,13 @@ impl Wallet {
         todo!()
     }
 
+    /// Control plane: the session's longest duration ends at `moment`; nothing burns then or later, contact or not. Only
+    /// an earlier moment than the known one has an effect.
+    pub fn end_by(&self, moment: BootNanos) {
+        let _ = moment;
+        todo!()
+    }
+
     /// Whether a fault that runs may go on: not stopped, not copied, lease not over. So the link must renew the lease
     /// also while [`Wallet::running`] isn't 0.
     #[must_use]
