@@ -8,5 +8,5 @@
 
 pub mod subject;
 pub mod vocabulary;
-#[cfg(any())]
+#[cfg(feature = "wire")]
 pub mod wire;
