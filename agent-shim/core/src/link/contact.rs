@@ -1,0 +1,212 @@
+//! Contact with a coordinator: Hello first, which is a real round trip and so proves that commands arrive; then Sync.
+//!
+//! Until a whole plan came, broadcasts are only kept; what is not newer than that plan is dropped (nats.md, "Late joiner").
+
+use std::time::Duration;
+
+use squall_proto::vocabulary::id::SessionKey;
+use squall_proto::vocabulary::limits::HELLO_LIST_MAX;
+use squall_proto::vocabulary::message::{GrantRef, Hello, Reply, Request, Sync};
+use squall_proto::vocabulary::time::BootNanos;
+
+use super::pace::{self, ANNOUNCE_SETTLES, GAP_SPREAD, Retry};
+use super::port::Plane;
+use super::versions::Step;
+use super::{Correlation, Link, Pending};
+use crate::registry::Announced;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Contact {
+    pub(super) connected: bool,
+    /// A coordinator answered on this connection: everything else than Hello may be sent.
+    pub(super) welcomed: bool,
+    /// Contact was lost since the last whole plan: demand starts again with the next one.
+    pub(super) regained: bool,
+    hello: Retry,
+    pub(super) sync: Retry,
+    page: u32,
+}
+
+impl Contact {
+    pub(super) const fn none() -> Self {
+        Self {
+            connected: false,
+            welcomed: false,
+            regained: true,
+            hello: Retry::idle(pace::HELLO),
+            sync: Retry::idle(pace::SYNC),
+            page: 0,
+        }
+    }
+
+    /// From the beginning: Hello, then Sync.
+    pub(super) fn greet(&mut self, now: BootNanos) {
+        *self = Self { connected: self.connected, ..Self::none() };
+        if self.connected {
+            self.hello.want(now);
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn connected(&mut self) {
+        self.contact.connected = true;
+        self.contact.greet(self.now);
+    }
+
+    pub(super) fn disconnected(&mut self, plane: &mut impl Plane) {
+        for correlation in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.reply(correlation, Err(super::Lost), plane);
+        }
+        self.contact = Contact::none();
+    }
+
+    /// Sites were added; more may follow at once.
+    pub(super) fn announced(&mut self) {
+        self.greet_again(ANNOUNCE_SETTLES);
+    }
+
+    pub(super) fn roll_call(&mut self) {
+        let spread = self.random.within(GAP_SPREAD);
+        self.greet_again(spread);
+    }
+
+    fn greet_again(&mut self, after: Duration) {
+        if self.contact.connected {
+            self.contact.hello.want(self.now.plus(after));
+        }
+    }
+
+    /// Asks for the whole plan within `spread`, unless that is already so.
+    pub(super) fn sync_within(&mut self, spread: Duration) {
+        let when = self.now.plus(self.random.within(spread));
+        if self.contact.welcomed && !self.contact.sync.is_wanted() {
+            self.contact.page = 0;
+            self.contact.sync.want(when);
+        }
+    }
+
+    pub(super) fn contact_due(&mut self, plane: &impl Plane) {
+        if !self.contact.connected {
+            return;
+        }
+        if self.contact.hello.is_due(self.now) {
+            let hello = self.hello(plane.announced());
+            let reported = hello.sticky_aborts.iter().map(|abort| abort.session.clone()).collect();
+            let correlation = self.send(Pending::Hello { reported }, Request::Hello(hello));
+            self.contact.hello.sent(correlation);
+        }
+        if self.contact.welcomed && self.contact.sync.is_due(self.now) {
+            let page = self.contact.page;
+            let incarnation = self.identity.incarnation;
+            let pending = Pending::Sync { page, sent: self.now };
+            let correlation = self.send(pending, Request::Sync(Sync { incarnation, page }));
+            self.contact.sync.sent(correlation);
+        }
+    }
+
+    pub(super) fn contact_wake(&self) -> Option<BootNanos> {
+        let Contact { connected, welcomed, hello, sync, .. } = &self.contact;
+        let hello = hello.wake().filter(|_| *connected);
+        let sync = sync.wake().filter(|_| *welcomed);
+        hello.into_iter().chain(sync).min()
+    }
+
+    fn hello(&self, announced: Announced) -> Hello {
+        let Announced { agents, tools, seams } = announced;
+        let open_grants = self.sessions.iter().filter_map(|(key, session)| {
+            let grant = session.grant.as_ref()?;
+            Some(GrantRef { session: key.clone(), req_no: grant.req_no })
+        });
+        Hello {
+            incarnation: self.identity.incarnation,
+            version: self.identity.version.clone(),
+            environment: self.identity.environment.clone(),
+            agents,
+            tools,
+            seams,
+            allowed: self.identity.allowed.clone(),
+            open_grants: open_grants.take(HELLO_LIST_MAX).collect(),
+            unacked_closes: self.closes.all().take(HELLO_LIST_MAX).collect(),
+            sticky_aborts: self.unrecorded().take(HELLO_LIST_MAX).collect(),
+        }
+    }
+
+    pub(super) fn hello_answered(
+        &mut self,
+        correlation: Correlation,
+        reported: &[SessionKey],
+        reply: Option<Reply>,
+        plane: &mut impl Plane,
+    ) {
+        let Some(Reply::Welcome(welcome)) = reply else {
+            if self.contact.hello.awaits(correlation) {
+                self.contact.hello.failed(self.now, backoff(reply.as_ref()), &mut self.random);
+            }
+            return;
+        };
+        if self.versions.log().is_some_and(|log| *log != welcome.log) {
+            return self.new_log(welcome.log, plane);
+        }
+        if self.versions.log().is_none() {
+            self.versions = super::Versions::of_log(welcome.log);
+        }
+        if self.contact.hello.awaits(correlation) {
+            self.contact.hello.done();
+        }
+        for abort in welcome.recorded_aborts {
+            if reported.contains(&abort.session) {
+                self.recorded(&abort.session);
+            }
+        }
+        self.contact.welcomed = true;
+        self.contact.page = 0;
+        self.contact.sync = Retry::at(pace::SYNC, self.now);
+    }
+
+    pub(super) fn sync_answered(
+        &mut self,
+        correlation: Correlation,
+        page: u32,
+        sent: BootNanos,
+        reply: Option<Reply>,
+        plane: &mut impl Plane,
+    ) {
+        if !self.contact.sync.awaits(correlation) {
+            return;
+        }
+        let Some(Reply::Plan(plan)) = reply else {
+            self.contact.page = 0;
+            self.contact.sync.failed(self.now, backoff(reply.as_ref()), &mut self.random);
+            return;
+        };
+        match self.versions.page(page, plan) {
+            Step::Apply(change) => {
+                self.contact.sync.done();
+                self.apply(change, sent, plane);
+                self.apply_early(plane);
+                if self.versions.is_behind() {
+                    self.sync_within(GAP_SPREAD);
+                }
+            }
+            Step::Page(next) => {
+                self.contact.page = next;
+                self.contact.sync = Retry::at(pace::SYNC, self.now);
+            }
+            Step::NewLog(log) => self.new_log(log, plane),
+            Step::Again | Step::Gap | Step::Nothing => {
+                self.contact.page = 0;
+                self.contact.sync.failed(self.now, Duration::ZERO, &mut self.random);
+            }
+        }
+    }
+}
+
+/// The pause that an answer asks for.
+pub(super) fn backoff(reply: Option<&Reply>) -> Duration {
+    match reply {
+        Some(Reply::Unavailable(unavailable)) => unavailable.backoff,
+        Some(_) | None => Duration::ZERO,
+    }
+}
