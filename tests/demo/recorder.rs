@@ -1,0 +1,97 @@
+//! `demo-recorder FILE COMMAND ...`: stands between an agent and a stdio MCP server, hands every line on unchanged, and
+//! writes down when the server was given each call and when it answered.
+//!
+//! It ends with whichever side ends first, and takes the server with it.
+
+#[path = "record.rs"]
+mod record;
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+use rmcp::RoleClient;
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use record::{Entry, Record, What, incoming, now_ns, outgoing};
+
+type Shared = Arc<Mutex<Record>>;
+
+fn main() -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut arguments = std::env::args_os().skip(1);
+    let file = PathBuf::from(arguments.next().context("a file for the record is missing")?);
+    let program = arguments.next().context("the server's command is missing")?;
+    let record = Record::open(&file).with_context(|| format!("open {}", file.display()))?;
+    let record = Arc::new(Mutex::new(record));
+    let mut server = Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let (mut input, output) = pipes(&mut server)?;
+    let towards = Arc::clone(&record);
+    thread::spawn(move || {
+        if let Err(error) = towards_server(&mut input, &towards) {
+            eprintln!("demo-recorder: towards the server: {error}");
+        }
+        note(&towards, Some(What::HungUp), now_ns());
+        // Closing the server's input ends it, and with it this process.
+        drop(input);
+    });
+    let result = from_server(output, &record);
+    note(&record, Some(What::Closed), now_ns());
+    server.kill().ok();
+    server.wait().ok();
+    result.context("from the server")
+}
+
+fn pipes(server: &mut Child) -> Result<(ChildStdin, ChildStdout)> {
+    let input = server.stdin.take().context("the server has no input")?;
+    let output = server.stdout.take().context("the server has no output")?;
+    Ok((input, output))
+}
+
+fn towards_server(input: &mut ChildStdin, record: &Shared) -> io::Result<()> {
+    copy_lines(io::stdin().lock(), input, |line, at_ns| {
+        let message = serde_json::from_slice::<TxJsonRpcMessage<RoleClient>>(line).ok();
+        note(record, message.as_ref().and_then(outgoing), at_ns);
+    })
+}
+
+fn from_server(output: ChildStdout, record: &Shared) -> io::Result<()> {
+    copy_lines(BufReader::new(output), &mut io::stdout().lock(), |line, at_ns| {
+        let message = serde_json::from_slice::<RxJsonRpcMessage<RoleClient>>(line).ok();
+        note(record, message.as_ref().and_then(incoming), at_ns);
+    })
+}
+
+/// Hands each line on at once; `seen` looks at it afterwards, so that writing the record delays nothing.
+fn copy_lines(
+    mut from: impl BufRead,
+    to: &mut impl Write,
+    seen: impl Fn(&[u8], u64),
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        let at_ns = now_ns();
+        to.write_all(&line)?;
+        to.flush()?;
+        seen(&line, at_ns);
+        line.clear();
+    }
+    Ok(())
+}
+
+fn note(record: &Shared, what: Option<What>, at_ns: u64) {
+    let Some(what) = what else { return };
+    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = record.add(&Entry { at_ns, what }) {
+        eprintln!("demo-recorder: {error}");
+    }
+}

@@ -1,0 +1,287 @@
+//! The independent referee: which calls were tampered with, from what agents and servers wrote down themselves.
+//!
+//! It is given no plan, no count and no event of Squall's. A call was affected when the two sides tell different
+//! stories: the server never saw it and yet it was answered, or it broke; the server saw other arguments; the agent
+//! saw another answer; or it took the agent far longer than the server needed. Beside the records it knows only what
+//! the operator did with his own hands: when he froze an agent, and when he pulled a cord that cuts delays short.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::record::{Digest, Entry, What};
+use crate::round::Round;
+
+/// Time between the two sides that no pipe and no scheduler explains. Delays in the demo are more than twice as long;
+/// 24 agents beside four busy loops on two cores were measured to wait 20 ms at most on the way to the server.
+const DELAY_NS: u64 = 300_000_000;
+/// The same for a call that was under way when delays were cut short: what is left of a delay may be small.
+const CUT_DELAY_NS: u64 = 60_000_000;
+/// On the way back an answer is parsed between the two records: 190 ms for 400 kB in a debug build on busy cores.
+const PARSE_NS_PER_BYTE: u64 = 1_000;
+
+/// Both sides' records of one connection.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// The agent.
+    pub agent: String,
+    /// What the agent wrote down.
+    pub near: Vec<Entry>,
+    /// What stood before the server wrote down.
+    pub far: Vec<Entry>,
+}
+
+/// An agent's own answers.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// The agent.
+    pub agent: String,
+    /// Its rounds.
+    pub rounds: Vec<Round>,
+}
+
+/// What the operator did, in nanoseconds of `CLOCK_BOOTTIME`.
+#[derive(Clone, Debug, Default)]
+pub struct Handiwork {
+    /// The agent that was frozen, from when, until when.
+    pub frozen: Option<(String, u64, u64)>,
+    /// Spans in which delays may have been cut short: around the abort, and while the coordinator was dead.
+    pub cuts: Vec<(u64, u64)>,
+}
+
+/// How a call was tampered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It took far longer than the server needed.
+    Delayed,
+    /// It was answered and the server never saw it.
+    AnsweredForServer,
+    /// The connection broke under it and the server never saw it.
+    Broken,
+    /// The server was given other arguments.
+    ArgumentsChanged,
+    /// The agent was given another answer.
+    AnswerChanged,
+}
+
+/// One affected call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Affected {
+    /// The agent.
+    pub agent: String,
+    /// The tool; `answer` for the agent's own answer.
+    pub tool: String,
+    /// What was done.
+    pub effect: Effect,
+    /// When the agent had what it had, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub at_ns: u64,
+    /// Time that neither the server nor the operator explains.
+    pub unexplained_ns: u64,
+}
+
+/// What the referee found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Judgement {
+    /// Calls and answers that were looked at.
+    pub looked_at: u64,
+    /// Those that were affected.
+    pub affected: Vec<Affected>,
+    /// Longest unexplained time, on the way to the server, of a call that was not: how far the verdict is from noise.
+    pub longest_noise_ns: u64,
+}
+
+impl Judgement {
+    /// Affected calls of each effect.
+    pub fn by_effect(&self) -> BTreeMap<Effect, u64> {
+        let mut counts = BTreeMap::new();
+        for affected in &self.affected {
+            *counts.entry(affected.effect).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Judges every call and every answer.
+pub fn judge(wires: &[Wire], answers: &[Answers], by_hand: &Handiwork) -> Judgement {
+    let mut judgement = Judgement::default();
+    for wire in wires {
+        for story in stories(wire) {
+            judgement.weigh(&wire.agent, &story, by_hand);
+        }
+    }
+    for answer in answers {
+        for round in &answer.rounds {
+            judgement.weigh(&answer.agent, &Story::of_answer(round), by_hand);
+        }
+    }
+    judgement
+}
+
+impl Judgement {
+    fn weigh(&mut self, agent: &str, story: &Story<'_>, by_hand: &Handiwork) {
+        self.looked_at += 1;
+        let Some(end) = story.end else { return };
+        let unexplained = story.unexplained(agent, end.at_ns, by_hand);
+        match story.effect(end, unexplained, by_hand) {
+            None => self.longest_noise_ns = self.longest_noise_ns.max(unexplained.there_ns),
+            Some(effect) => self.affected.push(Affected {
+                agent: agent.to_owned(),
+                tool: story.tool.to_owned(),
+                effect,
+                at_ns: end.at_ns,
+                unexplained_ns: unexplained.there_ns + unexplained.back_ns,
+            }),
+        }
+    }
+}
+
+/// One call as both sides tell it.
+#[derive(Clone, Copy, Debug)]
+struct Story<'a> {
+    tool: &'a str,
+    sent: Moment<'a>,
+    /// What the agent got, if it got to know.
+    end: Option<Ending<'a>>,
+    received: Option<Moment<'a>>,
+    answered: Option<Moment<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Moment<'a> {
+    at_ns: u64,
+    message: &'a Digest,
+}
+
+/// How the agent's side of a call ended.
+#[derive(Clone, Copy, Debug)]
+struct Ending<'a> {
+    at_ns: u64,
+    how: How<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How<'a> {
+    Got(&'a Digest),
+    GaveUp,
+    Broke,
+}
+
+impl<'a> Story<'a> {
+    fn of_answer(round: &'a Round) -> Self {
+        let ready = Moment { at_ns: round.at_ns, message: &round.draft };
+        Self {
+            tool: "answer",
+            sent: ready,
+            end: Some(Ending { at_ns: round.done_ns, how: How::Got(&round.sent) }),
+            received: Some(ready),
+            answered: Some(ready),
+        }
+    }
+
+    fn effect(
+        &self,
+        end: Ending<'_>,
+        unexplained: Unexplained,
+        by_hand: &Handiwork,
+    ) -> Option<Effect> {
+        match (self.received, end.how) {
+            (None, How::Got(_)) => Some(Effect::AnsweredForServer),
+            (None, How::Broke) => Some(Effect::Broken),
+            (Some(received), _) if received.message.hash != self.sent.message.hash => {
+                Some(Effect::ArgumentsChanged)
+            }
+            (Some(_), How::Got(got))
+                if self.answered.is_none_or(|answer| answer.message.hash != got.hash) =>
+            {
+                Some(Effect::AnswerChanged)
+            }
+            (Some(_), How::Got(_) | How::Broke) | (_, How::GaveUp) => {
+                self.is_delayed(end, unexplained, by_hand).then_some(Effect::Delayed)
+            }
+        }
+    }
+
+    fn is_delayed(&self, end: Ending<'_>, unexplained: Unexplained, by_hand: &Handiwork) -> bool {
+        let cut = |(from, to): &(u64, u64)| self.sent.at_ns <= *to && *from <= end.at_ns;
+        let there = if by_hand.cuts.iter().any(cut) { CUT_DELAY_NS } else { DELAY_NS };
+        let parsed = self.answered.map_or(0, |answer| answer.message.bytes * PARSE_NS_PER_BYTE);
+        unexplained.there_ns >= there || unexplained.back_ns >= DELAY_NS + parsed
+    }
+
+    /// The agent's time, less the server's, less the time for which the operator had frozen the agent.
+    fn unexplained(&self, agent: &str, end_ns: u64, by_hand: &Handiwork) -> Unexplained {
+        let frozen = by_hand.frozen.as_ref().filter(|(name, _, _)| name == agent);
+        let thawed_ns = |from_ns: u64, to_ns: u64| {
+            let overlap = |(_, from, to): &(String, u64, u64)| {
+                to_ns.min(*to).saturating_sub(from_ns.max(*from))
+            };
+            to_ns.saturating_sub(from_ns).saturating_sub(frozen.map_or(0, overlap))
+        };
+        Unexplained {
+            there_ns: thawed_ns(self.sent.at_ns, self.received.map_or(end_ns, |m| m.at_ns)),
+            back_ns: self.answered.map_or(0, |answer| thawed_ns(answer.at_ns, end_ns)),
+        }
+    }
+}
+
+/// Time of a call that the server can't account for.
+#[derive(Clone, Copy, Debug)]
+struct Unexplained {
+    there_ns: u64,
+    back_ns: u64,
+}
+
+/// Pairs the two sides by the call's id.
+fn stories(wire: &Wire) -> Vec<Story<'_>> {
+    let far = index(&wire.far);
+    let near = index(&wire.near);
+    let closed = wire.near.iter().find(|entry| matches!(entry.what, What::Closed));
+    let broke = |sent_ns: u64| {
+        let closed = closed.filter(|closed| closed.at_ns >= sent_ns)?;
+        Some(Ending { at_ns: closed.at_ns, how: How::Broke })
+    };
+    near.into_iter()
+        .filter_map(|(id, near)| {
+            let (tool, sent) = near.call?;
+            let far = far.get(id).copied().unwrap_or_default();
+            let got =
+                near.answer.map(|got| Ending { at_ns: got.at_ns, how: How::Got(got.message) });
+            let gave_up = near.given_up_ns.map(|at_ns| Ending { at_ns, how: How::GaveUp });
+            let end = got.or(gave_up).or_else(|| broke(sent.at_ns));
+            let received = far.call.map(|(_, call)| call);
+            Some(Story { tool, sent, end, received, answered: far.answer })
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Side<'a> {
+    call: Option<(&'a str, Moment<'a>)>,
+    answer: Option<Moment<'a>>,
+    given_up_ns: Option<u64>,
+}
+
+fn index(entries: &[Entry]) -> BTreeMap<&str, Side<'_>> {
+    let mut sides: BTreeMap<&str, Side<'_>> = BTreeMap::new();
+    for entry in entries {
+        match &entry.what {
+            What::Call { id, tool, message } => {
+                let call = Moment { at_ns: entry.at_ns, message };
+                sides.entry(id).or_default().call = Some((tool, call));
+            }
+            What::Answer { id, message, .. } => {
+                let answer = Moment { at_ns: entry.at_ns, message };
+                sides.entry(id).or_default().answer.get_or_insert(answer);
+            }
+            What::Cancel { id } => {
+                sides.entry(id).or_default().given_up_ns.get_or_insert(entry.at_ns);
+            }
+            What::Closed | What::HungUp => {}
+        }
+    }
+    sides
+}
+
+#[cfg(test)]
+mod tests;
