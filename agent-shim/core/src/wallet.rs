@@ -1,53 +1,32 @@
 //! The permits of one session in this process.
 //!
-//! Order is law (bounds.md, shim rule 2): clone guard, deadline, burn the permit, *then* apply the fault.
+//! Order is law (bounds.md, shim rule 2): clone guard, deadline, burn the permit, *then* apply the fault. This module
+//! does the first three; that the fault comes after is the shape of the API: a
+//! [`Directive`](crate::Directive) exists only with a [`Burn`] inside.
+//!
+//! Why no permit burns twice, late, or after it was given back: everything that must change together is one 64-bit
+//! atomic (permits left, faults running, stopped, paused, and the number of the grant), and a burn is one
+//! compare-and-swap from the value that it checked.
+//!
+//! - A racing [`Wallet::drain`] either comes after the swap and counts it in `used`, or before, and the swap fails.
+//! - The deadline and the scope lie beside the atomic. They are written before the grant is published (release) and read
+//!   after it was seen (acquire); when they belong to a later grant already, the generation has moved and the swap fails.
+//! - After [`Wallet::stop`] or `pause(true)` returned, the value has changed: no swap from an older one succeeds.
 
-use std::sync::Arc;
+mod lease;
+mod state;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 
 use squall_proto::vocabulary::id::{AgentName, TraceId};
 use squall_proto::vocabulary::message::GrantScope;
 use squall_proto::vocabulary::time::BootNanos;
 
-/// Tells a process from a forked copy of it: permits belong to the process that they were granted to.
-#[derive(Debug, Default)]
-pub struct CloneGuard {}
+pub use lease::{CloneGuard, Lease};
 
-impl CloneGuard {
-    /// Makes every permit of this process void. Only an atomic increment: safe in the child of a fork and in a signal
-    /// handler.
-    pub fn invalidate(&self) {
-        todo!()
-    }
-
-    /// Which copy this is: wallets burn only in the copy that they were made in.
-    #[must_use]
-    pub fn epoch(&self) -> u32 {
-        todo!()
-    }
-}
-
-/// The time until which the process may inject without contact. One for all its sessions.
-#[derive(Debug, Default)]
-pub struct Lease {}
-
-impl Lease {
-    /// Moves the end forward to `until`; an earlier moment changes nothing.
-    pub fn extend(&self, until: BootNanos) {
-        let _ = until;
-        todo!()
-    }
-
-    /// Ends the lease at once (another log, a failed sync). It can be extended again.
-    pub fn end(&self) {
-        todo!()
-    }
-
-    /// The end: nothing burns at this moment or later.
-    #[must_use]
-    pub fn until(&self) -> BootNanos {
-        todo!()
-    }
-}
+use crate::lock::{lock, read, write};
+use state::State;
 
 /// Whom a permit is burned for.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +39,22 @@ pub struct Keys<'a> {
     pub request: u64,
 }
 
+impl Keys<'_> {
+    fn are_within(&self, scope: &GrantScope) -> bool {
+        let GrantScope { agent, trace, request } = scope;
+        agent.as_ref().is_none_or(|agent| agent == self.agent)
+            && trace.as_ref().is_none_or(|trace| Some(trace) == self.trace)
+            && request.is_none_or(|request| request == self.request)
+    }
+}
+
 /// Why no permit was burned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NoPermit {
     /// The wallet belongs to another copy of the process.
     #[error("the process was copied")]
     Cloned,
-    /// The session was aborted or left the plan.
+    /// The session was aborted, ended, or left the plan.
     #[error("the session was stopped")]
     Stopped,
     /// The session is paused.
@@ -89,7 +77,7 @@ pub enum NoPermit {
 /// A burned permit. It counts as a running fault until it is given to [`Wallet::finished`].
 #[derive(Debug)]
 #[must_use = "the fault counts as running until it is given to `finished`"]
-pub struct Burn {}
+pub struct Burn(());
 
 /// Why a grant was not installed. Its permits must be closed unused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -97,34 +85,76 @@ pub enum NotInstalled {
     /// Permits of another grant are in hand.
     #[error("another grant is open")]
     Open,
-    /// The session was aborted, or the process copied.
+    /// The session was aborted or ended.
     #[error("the session was stopped")]
     Stopped,
-    /// The request number was used before.
+    /// The request number, or a later one, was used before.
     #[error("the request number was used before")]
     Used,
-    /// More permits than a wallet holds.
-    #[error("more permits than a wallet holds")]
-    TooMany,
+    /// More permits than a wallet holds, or none.
+    #[error("the wallet holds 1 to {max} permits", max = state::PERMITS_MAX)]
+    Permits,
 }
 
 /// The permits of one session, shared by hook threads and the control plane.
 #[derive(Debug)]
-pub struct Wallet {}
+pub struct Wallet {
+    state: AtomicU64,
+    /// When the permits in hand end.
+    deadline: AtomicU64,
+    /// When the session's longest duration ends.
+    ends: AtomicU64,
+    /// Burns of an `eventual` session.
+    used_eventual: AtomicU64,
+    /// When the last fault ended; 0 for never.
+    last_ended: AtomicU64,
+    scope: RwLock<GrantScope>,
+    control: Mutex<Control>,
+    lease: Arc<Lease>,
+    epoch: u32,
+}
+
+/// What only the control plane touches.
+#[derive(Debug, Default)]
+struct Control {
+    open: Option<Open>,
+    last_req_no: u64,
+    /// Permits burned of grants that are drained.
+    used_drained: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    req_no: u64,
+    permits: u32,
+    cap: BootNanos,
+}
 
 impl Wallet {
     /// An empty wallet of a `strict` or `strict_claim` session.
     #[must_use]
     pub fn new(guard: &CloneGuard, lease: Arc<Lease>) -> Self {
-        let _ = (guard, lease);
-        todo!()
+        Self::with(State::EMPTY, guard, lease)
     }
 
     /// The wallet of an `eventual` session: no permits, only the lease.
     #[must_use]
     pub fn eventual(guard: &CloneGuard, lease: Arc<Lease>) -> Self {
-        let _ = (guard, lease);
-        todo!()
+        Self::with(State::EMPTY.eventual(), guard, lease)
+    }
+
+    fn with(state: State, guard: &CloneGuard, lease: Arc<Lease>) -> Self {
+        Self {
+            state: AtomicU64::new(state.bits()),
+            deadline: AtomicU64::new(0),
+            ends: AtomicU64::new(u64::MAX),
+            used_eventual: AtomicU64::new(0),
+            last_ended: AtomicU64::new(0),
+            scope: RwLock::new(GrantScope::default()),
+            control: Mutex::default(),
+            lease,
+            epoch: guard.epoch(),
+        }
     }
 
     /// Burns one permit for `keys`.
@@ -138,14 +168,61 @@ impl Wallet {
         guard: &CloneGuard,
         keys: &Keys<'_>,
     ) -> Result<Burn, NoPermit> {
-        let _ = (now, guard, keys);
-        todo!()
+        if guard.epoch() != self.epoch {
+            return Err(NoPermit::Cloned);
+        }
+        let mut state = self.load();
+        loop {
+            let after = self.burned(state, now, keys)?;
+            match self.swap(state, after) {
+                Ok(()) => break,
+                Err(found) => state = found,
+            }
+        }
+        if state.is_eventual() {
+            self.used_eventual.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Burn(()))
+    }
+
+    /// The state after a burn, if everything that was read allows it.
+    #[inline]
+    fn burned(&self, state: State, now: BootNanos, keys: &Keys<'_>) -> Result<State, NoPermit> {
+        if state.is_stopped() || now.0 >= self.ends.load(Ordering::Relaxed) {
+            return Err(NoPermit::Stopped);
+        }
+        if state.is_paused() {
+            return Err(NoPermit::Paused);
+        }
+        if now >= self.lease.until() {
+            return Err(NoPermit::Expired);
+        }
+        if !state.is_eventual() {
+            if state.permits() == 0 {
+                return Err(NoPermit::Empty);
+            }
+            if now.0 >= self.deadline.load(Ordering::Relaxed) {
+                return Err(NoPermit::Expired);
+            }
+            if state.is_scoped() && !keys.are_within(&read(&self.scope)) {
+                return Err(NoPermit::OutOfScope);
+            }
+        }
+        state.burned().ok_or(NoPermit::Busy)
+    }
+
+    /// Whether a burn for `keys` would succeed now.
+    #[must_use]
+    pub fn could_burn(&self, now: BootNanos, guard: &CloneGuard, keys: &Keys<'_>) -> bool {
+        guard.epoch() == self.epoch && self.burned(self.load(), now, keys).is_ok()
     }
 
     /// The fault of `burn` ended, applied or not.
     pub fn finished(&self, burn: Burn, now: BootNanos) {
-        let _ = (burn, now);
-        todo!()
+        let Burn(()) = burn;
+        // In this order, so that whoever sees that nothing runs also sees when it ended.
+        self.last_ended.fetch_max(now.0.max(1), Ordering::Relaxed);
+        self.update(State::finished);
     }
 
     /// Control plane: takes the permits of a grant in hand. `deadline` is when they end unless extended, `cap` their
@@ -161,81 +238,146 @@ impl Wallet {
         deadline: BootNanos,
         cap: BootNanos,
     ) -> Result<(), NotInstalled> {
-        let _ = (req_no, permits, scope, deadline, cap);
-        todo!()
+        let mut control = lock(&self.control);
+        if self.load().is_stopped() {
+            return Err(NotInstalled::Stopped);
+        }
+        if req_no <= control.last_req_no {
+            return Err(NotInstalled::Used);
+        }
+        if control.open.is_some() {
+            return Err(NotInstalled::Open);
+        }
+        if permits == 0 || permits > state::PERMITS_MAX {
+            return Err(NotInstalled::Permits);
+        }
+        let scoped = scope != GrantScope::default();
+        *write(&self.scope) = scope;
+        self.deadline.store(deadline.min(cap).0, Ordering::Relaxed);
+        control.last_req_no = req_no;
+        control.open = Some(Open { req_no, permits, cap });
+        // A stop that comes in between stays: the permits are in hand and can't burn.
+        self.update(|state| state.granted(permits, scoped));
+        Ok(())
     }
 
     /// Control plane: moves the deadline of the permits in hand forward, never beyond their cap.
     pub fn extend(&self, deadline: BootNanos) {
-        let _ = deadline;
-        todo!()
+        if let Some(open) = lock(&self.control).open {
+            self.deadline.fetch_max(deadline.min(open.cap).0, Ordering::Relaxed);
+        }
     }
 
     /// Control plane: takes the rest of the open grant away, so that nothing burns of it any more. Returns its request
     /// number and how many were burned. Faults that burned them may still run: see [`Wallet::running`].
     pub fn drain(&self) -> Option<(u64, u32)> {
-        todo!()
+        let mut control = lock(&self.control);
+        let open = control.open.take()?;
+        let before = self.update(State::drained);
+        let used = open.permits.saturating_sub(before.permits());
+        control.used_drained += u64::from(used);
+        Some((open.req_no, used))
     }
 
     /// Request number of the open grant.
     #[must_use]
     pub fn open_grant(&self) -> Option<u64> {
-        todo!()
+        lock(&self.control).open.map(|open| open.req_no)
+    }
+
+    /// When the permits in hand end.
+    #[must_use]
+    pub fn deadline(&self) -> Option<BootNanos> {
+        let open = lock(&self.control).open;
+        open.map(|_| BootNanos(self.deadline.load(Ordering::Relaxed)))
     }
 
     /// Permits in hand.
     #[must_use]
     pub fn left(&self) -> u32 {
-        todo!()
+        self.load().permits()
     }
 
     /// Faults under way.
     #[must_use]
     pub fn running(&self) -> u32 {
-        todo!()
+        self.load().running()
     }
 
-    /// Permits burned in all.
+    /// Permits burned in all; of an `eventual` session, injections begun.
     #[must_use]
     pub fn used_total(&self) -> u64 {
-        todo!()
+        let control = lock(&self.control);
+        let open = control.open.map_or(0, |open| open.permits.saturating_sub(self.left()));
+        control.used_drained + u64::from(open) + self.used_eventual.load(Ordering::Relaxed)
     }
 
     /// When the last fault ended, if there was one.
     #[must_use]
     pub fn last_ended(&self) -> Option<BootNanos> {
-        todo!()
+        match self.last_ended.load(Ordering::Acquire) {
+            0 => None,
+            ended => Some(BootNanos(ended)),
+        }
     }
 
     /// Stops for good: nothing burns once this returns. Running faults see it by [`Wallet::is_live`].
     pub fn stop(&self) {
-        todo!()
+        self.update(State::stopped);
     }
 
     /// Whether [`Wallet::stop`] was called.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        todo!()
+        self.load().is_stopped()
     }
 
     /// Pauses or resumes: nothing burns once `pause(true)` returned. Running faults go on.
     pub fn pause(&self, paused: bool) {
-        let _ = paused;
-        todo!()
+        self.update(|state| state.paused(paused));
     }
 
     /// Control plane: the session's longest duration ends at `moment`; nothing burns then or later, contact or not. Only
     /// an earlier moment than the known one has an effect.
     pub fn end_by(&self, moment: BootNanos) {
-        let _ = moment;
-        todo!()
+        self.ends.fetch_min(moment.0, Ordering::AcqRel);
     }
 
     /// Whether a fault that runs may go on: not stopped, not copied, lease not over. So the link must renew the lease
     /// also while [`Wallet::running`] isn't 0.
     #[must_use]
     pub fn is_live(&self, now: BootNanos, guard: &CloneGuard) -> bool {
-        let _ = (now, guard);
-        todo!()
+        guard.epoch() == self.epoch
+            && !self.is_stopped()
+            && now.0 < self.ends.load(Ordering::Relaxed)
+            && now < self.lease.until()
+    }
+
+    #[inline]
+    fn load(&self) -> State {
+        State::from_bits(self.state.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn swap(&self, before: State, after: State) -> Result<(), State> {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.state
+            .compare_exchange_weak(before.bits(), after.bits(), success, failure)
+            .map(|_| ())
+            .map_err(State::from_bits)
+    }
+
+    /// Changes the state and returns what it was.
+    fn update(&self, change: impl Fn(State) -> State) -> State {
+        let mut before = self.load();
+        loop {
+            match self.swap(before, change(before)) {
+                Ok(()) => return before,
+                Err(found) => before = found,
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

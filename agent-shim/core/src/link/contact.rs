@@ -87,6 +87,15 @@ impl Link {
         }
     }
 
+    /// As [`Self::sync_within`], but sooner than what was planned for a gap.
+    pub(super) fn sync_soon(&mut self, spread: Duration) {
+        let under_way = self.contact.sync.is_wanted() && self.contact.sync.wake().is_none();
+        if self.contact.welcomed && !under_way {
+            let when = self.now.plus(self.random.within(spread));
+            self.contact.sync.want(when);
+        }
+    }
+
     pub(super) fn contact_due(&mut self, plane: &impl Plane) {
         if !self.contact.connected {
             return;
@@ -160,6 +169,9 @@ impl Link {
                 self.recorded(&abort.session);
             }
         }
+        if !self.contact.welcomed {
+            self.outbox.say_all_again(self.now);
+        }
         self.contact.welcomed = true;
         self.contact.page = 0;
         self.contact.sync = Retry::at(pace::SYNC, self.now);
@@ -184,8 +196,8 @@ impl Link {
         match self.versions.page(page, plan) {
             Step::Apply(change) => {
                 self.contact.sync.done();
-                self.apply(change, sent, plane);
-                self.apply_early(plane);
+                self.apply(change, sent);
+                self.apply_early();
                 if self.versions.is_behind() {
                     self.sync_within(GAP_SPREAD);
                 }

@@ -19,6 +19,9 @@ pub(super) struct Lease {
     under_way: u8,
     failures: Retry,
     expiry_told: bool,
+    blocked: bool,
+    /// Whether anything runs, or could run, on it.
+    pub(super) needed: bool,
 }
 
 impl Lease {
@@ -29,6 +32,8 @@ impl Lease {
             under_way: 0,
             failures: Retry::idle(pace::RENEW),
             expiry_told: true,
+            blocked: false,
+            needed: false,
         }
     }
 
@@ -71,8 +76,20 @@ impl Lease {
         self.next = now.plus(renew_after(random));
     }
 
+    /// The plan lacks a stop: an answer came, and it did not extend the lease.
+    pub(super) fn blocked(&mut self) {
+        self.blocked = true;
+    }
+
+    /// The plan is newer now: what was refused for its age is asked for again.
+    pub(super) fn unblocked(&mut self, now: BootNanos) {
+        if std::mem::take(&mut self.blocked) {
+            self.next = now;
+        }
+    }
+
     /// A Renew was answered, or never will be.
-    pub(super) fn ended(&mut self) {
+    pub(super) fn answered(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
     }
 

@@ -42,8 +42,7 @@ impl Phi {
 
     /// The probability at `now`.
     pub(super) fn at(&self, now: BootNanos) -> f64 {
-        let doublings =
-            now.since(self.since).as_secs_f64() / PlanSession::DEMAND_TAU.as_secs_f64();
+        let doublings = now.since(self.since).as_secs_f64() / PlanSession::DEMAND_TAU.as_secs_f64();
         (self.phi0 * doublings.min(64.0).exp2()).min(1.0)
     }
 

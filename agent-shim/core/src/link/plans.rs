@@ -19,8 +19,8 @@ impl Link {
     pub(super) fn plan_broadcast(&mut self, plan: Plan, plane: &mut impl Plane) {
         match self.versions.broadcast(plan) {
             Step::Apply(change) => {
-                self.apply(change, self.now, plane);
-                self.apply_early(plane);
+                self.apply(change, self.now);
+                self.apply_early();
             }
             Step::NewLog(log) => self.new_log(log, plane),
             Step::Gap | Step::Again | Step::Page(_) => self.sync_within(GAP_SPREAD),
@@ -36,14 +36,14 @@ impl Link {
         }
     }
 
-    pub(super) fn apply_early(&mut self, plane: &mut impl Plane) {
+    pub(super) fn apply_early(&mut self) {
         while let Some(change) = self.versions.next_early() {
-            self.apply(change, self.now, plane);
+            self.apply(change, self.now);
         }
     }
 
     /// Applies a change that was said at `said` at the earliest: times in it count from there.
-    pub(super) fn apply(&mut self, change: Change, said: BootNanos, plane: &mut impl Plane) {
+    pub(super) fn apply(&mut self, change: Change, said: BootNanos) {
         let Change { whole, sequence, live, ended } = change;
         if whole {
             let listed = |key: &SessionKey| live.iter().any(|session| session.key == *key);
@@ -53,7 +53,7 @@ impl Link {
             }
         }
         for session in live {
-            self.enter(session, sequence, said, whole, plane);
+            self.enter(session, sequence, said, whole);
         }
         for (key, ending) in ended {
             self.leave(&key);
@@ -65,17 +65,10 @@ impl Link {
             self.contact.regained = false;
         }
         self.plan_changed = true;
-        self.catch_up_with_stops(sequence);
+        self.lease.unblocked(self.now);
     }
 
-    fn enter(
-        &mut self,
-        plan: PlanSession,
-        sequence: u64,
-        said: BootNanos,
-        whole: bool,
-        plane: &mut impl Plane,
-    ) {
+    fn enter(&mut self, plan: PlanSession, sequence: u64, said: BootNanos, whole: bool) {
         if !self.sessions.contains_key(&plan.key) && self.sessions.len() >= SESSIONS_MAX {
             return;
         }
@@ -88,7 +81,6 @@ impl Link {
             session.paused_over = None;
         }
         session.ends_at = session.ends_at.min(said.plus(plan.remaining));
-        plane.end_by(&key, session.ends_at);
         // Demand starts again when the session is new here, is resumed, or contact is regained.
         let resumed = session.plan.as_ref().is_none_or(|old| !old.running) && plan.running;
         if regained {

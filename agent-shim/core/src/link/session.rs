@@ -66,6 +66,7 @@ impl OpenAsk {
 #[derive(Clone, Debug)]
 pub(super) struct OpenGrant {
     pub(super) req_no: u64,
+    pub(super) permits: u32,
     pub(super) cap: BootNanos,
     pub(super) bound_to_request: bool,
     /// Injections of the session when this was looked at last, and since when there were as many.

@@ -178,12 +178,7 @@ impl Versions {
 
     fn take(&mut self, plan: Plan) -> Change {
         self.known = Some(plan.version.sequence);
-        Change {
-            whole: false,
-            sequence: plan.version.sequence,
-            live: plan.live,
-            ended: plan.ended,
-        }
+        Change { whole: false, sequence: plan.version.sequence, live: plan.live, ended: plan.ended }
     }
 }
 

@@ -1,0 +1,132 @@
+//! Evidence on its way out: counters that changed, cumulative, in batches; samples beside them.
+//!
+//! Nothing is answered, so nothing relies on a single message: values only grow, the last ones are said twice, and all
+//! of them again after contact was lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use squall_proto::vocabulary::counts::{Counts, TraceCounts};
+use squall_proto::vocabulary::id::{AgentName, ExperimentName, SessionKey};
+use squall_proto::vocabulary::limits::{EVIDENCE_ROWS_MAX, SAMPLES_MAX};
+use squall_proto::vocabulary::message::{CountRow, Evidence, TraceRow};
+use squall_proto::vocabulary::time::BootNanos;
+
+use super::pace::{EVIDENCE_EVERY, EVIDENCE_LOOK, EVIDENCE_REPEATS};
+use super::port::Plane;
+use super::{Link, Output};
+
+type RowKey = (SessionKey, ExperimentName, AgentName);
+
+/// See the module. Its size is bounded by that of the data plane's counters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox {
+    rows: BTreeMap<RowKey, Counts>,
+    traces: BTreeMap<SessionKey, TraceCounts>,
+    next: BootNanos,
+    last: BootNanos,
+    /// Sessions with something to say once more, and when.
+    repeat: BTreeSet<SessionKey>,
+    repeat_at: BootNanos,
+}
+
+impl Outbox {
+    /// Something was applied: at once, unless evidence just went out.
+    pub(super) fn stirred(&mut self, now: BootNanos) {
+        self.next = self.next.min(now.max(self.last.plus(EVIDENCE_EVERY)));
+    }
+
+    /// Nobody may have heard what was said: everything counts as changed.
+    pub(super) fn say_all_again(&mut self, now: BootNanos) {
+        *self = Self { next: now, last: self.last, ..Self::default() };
+    }
+
+    /// The session is forgotten.
+    pub(super) fn forget(&mut self, session: &SessionKey) {
+        self.rows.retain(|(key, _, _), _| key != session);
+        self.traces.remove(session);
+        self.repeat.remove(session);
+    }
+
+    /// The rows to send now, in the order of their sessions.
+    fn changed_rows(&mut self, rows: Vec<CountRow>, repeat: bool) -> Vec<CountRow> {
+        let fresh = |row: &CountRow| {
+            let key = (row.session.clone(), row.experiment.clone(), row.agent.clone());
+            let again = repeat && self.repeat.contains(&row.session);
+            let changed = self.rows.insert(key, row.counts).unwrap_or_default() != row.counts;
+            changed || again
+        };
+        let mut rows: Vec<CountRow> = rows.into_iter().filter(fresh).collect();
+        rows.sort_by(|a, b| a.session.cmp(&b.session));
+        rows
+    }
+
+    fn changed_traces(&mut self, rows: Vec<TraceRow>, repeat: bool) -> Vec<TraceRow> {
+        let fresh = |row: &TraceRow| {
+            let again = repeat && self.repeat.contains(&row.session);
+            let old = self.traces.insert(row.session.clone(), row.counts).unwrap_or_default();
+            old != row.counts || again
+        };
+        rows.into_iter().filter(fresh).collect()
+    }
+}
+
+impl Link {
+    pub(super) fn evidence_due(&mut self, plane: &mut impl Plane) {
+        if !self.evidence_wake().is_some_and(|due| due <= self.now) {
+            return;
+        }
+        let repeat = !self.outbox.repeat.is_empty() && self.outbox.repeat_at <= self.now;
+        let rows = self.outbox.changed_rows(plane.counts(), repeat);
+        let traces = self.outbox.changed_traces(plane.trace_counts(), repeat);
+        let samples = plane.drain_samples(SAMPLES_MAX);
+        let more = samples.len() == SAMPLES_MAX;
+        if repeat {
+            self.outbox.repeat.clear();
+        }
+        let mut said: BTreeMap<SessionKey, Vec<Evidence>> = BTreeMap::new();
+        let empty = Evidence {
+            incarnation: self.identity.incarnation,
+            rows: vec![],
+            traces: vec![],
+            samples: vec![],
+            samples_lost: plane.samples_lost(),
+        };
+        for row in rows {
+            let messages = said.entry(row.session.clone()).or_default();
+            if messages.last().is_none_or(|message| message.rows.len() >= EVIDENCE_ROWS_MAX) {
+                messages.push(empty.clone());
+            }
+            messages.last_mut().into_iter().for_each(|message| message.rows.push(row.clone()));
+        }
+        let mut first = |session: &SessionKey, add: &mut dyn FnMut(&mut Evidence)| {
+            let messages = said.entry(session.clone()).or_insert_with(|| vec![empty.clone()]);
+            messages.first_mut().into_iter().for_each(add);
+        };
+        for row in traces {
+            first(&row.session, &mut |message| message.traces.push(row.clone()));
+        }
+        for sample in samples {
+            first(&sample.session, &mut |message| message.samples.push(sample.clone()));
+        }
+        if !repeat && !said.is_empty() {
+            self.outbox.repeat.extend(said.keys().cloned());
+            self.outbox.repeat_at = self.now.plus(EVIDENCE_REPEATS);
+        }
+        let pause = if more { EVIDENCE_EVERY } else { EVIDENCE_LOOK };
+        self.outbox.next = self.now.plus(pause);
+        if !said.is_empty() {
+            self.outbox.last = self.now;
+        }
+        for (session, messages) in said {
+            for evidence in messages {
+                self.outputs.push_back(Output::Publish { session: session.clone(), evidence });
+            }
+        }
+    }
+
+    pub(super) fn evidence_wake(&self) -> Option<BootNanos> {
+        let repeat = (!self.outbox.repeat.is_empty()).then_some(self.outbox.repeat_at);
+        let look = (!self.sessions.is_empty()).then_some(self.outbox.next);
+        repeat.into_iter().chain(look).min().filter(|_| self.contact.welcomed)
+    }
+}
