@@ -1,2 +1,14 @@
-//! skeleton
+//! Squall's coordinator: keeps each chaos session as an event log, grants permits to shims, stops them, and adds up
+//! what they report.
+//!
+//! - [`engine`]: the loop of one replica, without the world.
+//! - [`journal`]: the log and what stands beside it, as bytes.
+//! - [`fleet`]: shims and other replicas, over NATS.
+//! - [`replica`]: the pump between the engine and all of these.
+//! - [`session_file`]: sessions as people write them.
+
+pub mod engine;
+pub mod fleet;
 pub mod journal;
+pub mod replica;
+pub mod session_file;

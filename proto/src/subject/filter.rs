@@ -10,6 +10,8 @@ use crate::vocabulary::id::TenantId;
 pub enum Filter {
     /// `tenant.*.ask.*.<p>.>`: every question of a partition, for its owner.
     Asks(Partition),
+    /// `tenant.*.ask.*.*.hello`: the first words of all shims, which every replica hears and the owner answers.
+    Hellos,
     /// `tenant.*.ev.*.<p>`: the evidence of a partition, for its owner.
     EvidenceOf(Partition),
     /// `tenant.*.ev.>`: all evidence, for its stream.
@@ -38,6 +40,7 @@ impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asks(partition) => write!(f, "tenant.*.ask.*.{partition}.>"),
+            Self::Hellos => f.write_str("tenant.*.ask.*.*.hello"),
             Self::EvidenceOf(partition) => write!(f, "tenant.*.ev.*.{partition}"),
             Self::Evidence => f.write_str("tenant.*.ev.>"),
             Self::Alive => f.write_str("ctl.alive.*"),

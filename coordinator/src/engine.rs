@@ -1,0 +1,544 @@
+//! The loop of one replica, without the world: inputs and the time go in, outputs come out.
+//!
+//! command → decide → append → (the log) → evolve → react → perform. Everything that is decided is decided on the
+//! folded log; a request waits until its answer can be read from the fold, and is decided anew after each record. So a
+//! repetition, a lost race and a takeover are all the same case: look at the state again.
+//!
+//! Here is no network, clock or randomness source: [`crate::replica`] pumps inputs and outputs, and a simulator can do the
+//! same. Not here either: stored bytes ([`crate::journal`]) and messages' bytes ([`squall_proto::wire`]).
+
+mod barrier;
+mod client;
+mod desk;
+mod effect;
+mod fleet;
+mod members;
+mod plan;
+mod request;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use squall_domain::event::{Event, Hash, LeverEvent, Record, Recorded, Totals};
+use squall_domain::evidence::Archive;
+use squall_domain::lever::Scope;
+use squall_domain::local::Ages;
+use squall_domain::world::{Entry, World};
+use squall_proto::subject::Partition;
+use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
+use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
+use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
+
+pub use self::client::{Answer, Order, OrderError, OrderKind, Query};
+pub use self::view::{FleetView, HaltView, SessionView, ShimView, Stage};
+
+use self::barrier::Barriers;
+use self::desk::{Desk, Place};
+use self::effect::Push;
+use self::fleet::Fleet;
+use self::members::Members;
+use self::request::Report;
+
+/// The time, on both clocks, when an input arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For leases and permits.
+    pub boot: BootNanos,
+    /// For records and people.
+    pub wall: UnixMillis,
+}
+
+/// Names the one who waits for an answer; given by the pump, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// What can happen to a replica.
+#[derive(Debug)]
+pub enum Input {
+    /// The next record of the log.
+    Logged {
+        /// Its position.
+        sequence: u64,
+        /// The append that wrote it.
+        append: Option<AppendId>,
+        /// What it says.
+        entry: Box<Entry>,
+        /// BLAKE3 of its bytes.
+        hash: Hash,
+    },
+    /// Nothing newer was known to the log's server.
+    CaughtUp,
+    /// The log contradicts itself.
+    LogDamaged(String),
+    /// An append was answered, or was not.
+    Appended {
+        /// Which.
+        id: AppendId,
+        /// Its position, or why there is none.
+        result: Result<u64, AppendFailure>,
+    },
+    /// A shim's request; tenant and shim are vouched for by its subject.
+    Request {
+        /// Who waits.
+        token: Token,
+        /// Whose shim.
+        tenant: TenantId,
+        /// Which shim.
+        shim: ShimId,
+        /// What it says.
+        request: Box<Request>,
+    },
+    /// A shim said Hello to the replica that owns its partition.
+    Overheard {
+        /// Whose shim.
+        tenant: TenantId,
+        /// Which shim.
+        shim: ShimId,
+        /// What it said.
+        hello: Box<squall_proto::vocabulary::message::Hello>,
+    },
+    /// Evidence from the stream; tenant and shim are vouched for by its subject.
+    Evidence {
+        /// Its position in the evidence stream.
+        sequence: u64,
+        /// Whose shim.
+        tenant: TenantId,
+        /// Which shim.
+        shim: ShimId,
+        /// What it says.
+        evidence: Box<Evidence>,
+    },
+    /// A client wants something done.
+    Order {
+        /// Who waits.
+        token: Token,
+        /// What.
+        order: Box<Order>,
+    },
+    /// A client wants to know something.
+    Query {
+        /// Who waits.
+        token: Token,
+        /// What.
+        query: Query,
+    },
+    /// Another replica lives.
+    Alive(ReplicaId),
+    /// Time has passed.
+    Tick,
+}
+
+/// Why an append got no position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendFailure {
+    /// Another record came first, or this very one did before: the fold will tell.
+    Conflict,
+    /// No clear answer, `duplicate` included: the fold will tell.
+    Unclear,
+    /// The log has no room; nothing was stored.
+    Full(String),
+    /// The log refused it; nothing was stored.
+    Refused(String),
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A record of a session, if `expected` is still its revision.
+    Session(SessionKey, u64, Record<Event>),
+    /// A record of a lever, if `expected` is still its revision.
+    Lever(Scope, u64, Record<LeverEvent>),
+    /// A barrier of this replica: shows that it is fresh.
+    Barrier,
+}
+
+/// Which of the replica's connections a command takes: a stop must not stand behind a fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Aborts, halts and pauses.
+    Urgent,
+    /// Everything else.
+    Bulk,
+}
+
+/// What the pump has to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Append this under this id, once.
+    Append(AppendId, Write),
+    /// Answer a shim.
+    Reply(Token, Box<Reply>),
+    /// Answer a client's order.
+    Ordered(Token, Result<SessionKeyOrScope, OrderError>),
+    /// Answer a client's query.
+    Answered(Token, Box<Answer>),
+    /// Tell all shims of a tenant, or one.
+    Command {
+        /// Whose shims.
+        tenant: TenantId,
+        /// One of them, or all.
+        shim: Option<ShimId>,
+        /// On which connection.
+        lane: Lane,
+        /// What.
+        command: Box<Command>,
+    },
+    /// Say that this replica lives.
+    Alive,
+    /// Listen to the requests of these partitions, and of no others.
+    Own(BTreeSet<Partition>),
+    /// Watchers of these sessions have something new to see.
+    Changed(Vec<SessionKey>),
+}
+
+/// What an order was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionKeyOrScope {
+    /// A session.
+    Session(SessionKey),
+    /// A lever.
+    Scope(Scope),
+}
+
+/// What a replica is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name, new at each start.
+    pub replica: ReplicaId,
+    /// The log that it folds.
+    pub log: LogId,
+    /// Whether every server of the log writes through to disk.
+    pub log_is_synced: bool,
+    /// Seed of its append ids and of new sessions' seeds.
+    pub seed: u64,
+}
+
+/// Most messages of evidence that wait for their session: a replica lags behind the others by moments only.
+const EARLY_MAX: usize = 256;
+
+/// One replica.
+#[derive(Debug)]
+pub struct Engine {
+    identity: Identity,
+    random: StdRng,
+    world: World,
+    archive: Archive,
+    /// Since when the log is applied live; nothing is answered before.
+    live_since: Option<BootNanos>,
+    log_damage: Option<String>,
+    ages: BTreeMap<SessionKey, Ages>,
+    desks: BTreeMap<Place, Desk>,
+    /// Which place an append in flight belongs to.
+    flights: BTreeMap<AppendId, Place>,
+    barriers: Barriers,
+    members: Members,
+    fleet: Fleet,
+    reports: Vec<Report>,
+    /// Evidence of sessions that the log did not bring yet.
+    early: VecDeque<(u64, TenantId, ShimId, Evidence)>,
+    pushed: BTreeMap<SessionKey, (AppendId, UnixMillis)>,
+    pushes: Vec<Push>,
+    /// Sessions that ended their stop without proof yet: the barrier that their clock waits for, and when it was passed.
+    proofs: BTreeMap<SessionKey, effect::ProofClock>,
+    dry: BTreeSet<SessionKey>,
+    changed: BTreeSet<SessionKey>,
+    alive_at: BootNanos,
+    beat_at: BootNanos,
+    outputs: VecDeque<Output>,
+}
+
+impl Engine {
+    /// A replica that starts from a snapshot of world and evidence, or from nothing.
+    #[must_use]
+    pub fn new(identity: Identity, world: World, archive: Archive) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(identity.seed),
+            members: Members::new(identity.replica.clone()),
+            identity,
+            world,
+            archive,
+            live_since: None,
+            log_damage: None,
+            ages: BTreeMap::new(),
+            desks: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            barriers: Barriers::default(),
+            fleet: Fleet::default(),
+            reports: Vec::new(),
+            early: VecDeque::new(),
+            pushed: BTreeMap::new(),
+            pushes: Vec::new(),
+            proofs: BTreeMap::new(),
+            dry: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            alive_at: BootNanos::default(),
+            beat_at: BootNanos::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Outputs follow from [`Self::poll`].
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Logged { sequence, append, entry, hash } => {
+                self.logged(now, sequence, append, &entry, hash)
+            }
+            Input::CaughtUp => self.caught_up(now),
+            Input::LogDamaged(why) => self.log_is_damaged(now, why),
+            Input::Appended { id, result } => self.appended(now, id, result),
+            Input::Request { token, tenant, shim, request } => {
+                self.request(now, token, tenant, shim, *request)
+            }
+            Input::Overheard { tenant, shim, hello } => self.fleet.hello(tenant, shim, *hello, now),
+            Input::Evidence { sequence, tenant, shim, evidence } => {
+                self.evidence(now, sequence, &tenant, &shim, *evidence);
+            }
+            Input::Order { token, order } => self.order(now, token, *order),
+            Input::Query { token, query } => self.query(now, token, query),
+            Input::Alive(replica) => self.members.heard(replica, now.boot),
+            Input::Tick => self.tick(now),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && !self.changed.is_empty() {
+            let changed = std::mem::take(&mut self.changed).into_iter().collect();
+            return Some(Output::Changed(changed));
+        }
+        self.outputs.pop_front()
+    }
+
+    /// What the log says, for a snapshot.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What shims reported, for a snapshot.
+    #[must_use]
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// Whether the log was read to its end once, so that requests are answered.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        self.live_since.is_some() && self.log_damage.is_none()
+    }
+
+    /// This replica's name.
+    #[must_use]
+    pub fn replica(&self) -> &ReplicaId {
+        &self.identity.replica
+    }
+
+    /// Whether this replica owns the partition.
+    #[must_use]
+    pub fn owns_partition(&self, partition: Partition) -> bool {
+        self.members.owns(partition)
+    }
+
+    fn logged(
+        &mut self,
+        now: Now,
+        sequence: u64,
+        append: Option<AppendId>,
+        entry: &Entry,
+        hash: Hash,
+    ) {
+        let applied = self.world.apply(sequence, entry, hash);
+        self.date(now, entry);
+        if let Some(place) = append.and_then(|append| self.flights.remove(&append)) {
+            self.landed(&place);
+        }
+        self.barriers.applied(now.boot, sequence);
+        if self.live_since.is_some() {
+            self.react(now, entry, &applied);
+        }
+        self.changed.extend(applied.sessions.iter().cloned());
+        self.late_evidence(now, entry);
+        for key in &applied.sessions {
+            self.work(now, &Place::Session(key.clone()));
+        }
+        if let Some(scope) = applied.lever {
+            self.work(now, &Place::Lever(scope));
+        }
+        self.after_barriers(now);
+        self.answer_reports(now);
+    }
+
+    /// Ages count from this replica's own apply, also before it owned the session; what it read before it was live is
+    /// dated when it became live.
+    fn date(&mut self, now: Now, entry: &Entry) {
+        let Entry::Session(key, record) = entry else { return };
+        let ages = self.ages.entry(key.clone()).or_default();
+        for recorded in &record.events {
+            match &recorded.event {
+                Event::GrantIssued { holder, req_no, permits, .. } => {
+                    ages.issued(holder, *req_no, *permits, now.boot)
+                }
+                Event::GrantClosed { holder, req_no, used } => ages.closed(holder, *req_no, *used),
+                Event::Created { .. }
+                | Event::Started { .. }
+                | Event::Paused
+                | Event::Resumed
+                | Event::DrainBegan { .. }
+                | Event::Ended { .. }
+                | Event::ScopeBound { .. }
+                | Event::Aborted { .. }
+                | Event::InertConfirmed { .. }
+                | Event::StopProven { .. }
+                | Event::GuardTripped { .. }
+                | Event::LogDamaged { .. } => {}
+            }
+        }
+        if self.world.session(key).is_some_and(|session| session.spec.safety.max_rate.is_none()) {
+            ages.forget_rates();
+        }
+        if self.world.session(key).is_some_and(|session| session.phase.is_terminal()) {
+            self.ages.remove(key);
+        }
+    }
+
+    fn caught_up(&mut self, now: Now) {
+        if self.live_since.is_none() {
+            self.live_since = Some(now.boot);
+            self.redate(now);
+            self.take_over(now, &BTreeSet::new());
+        }
+    }
+
+    /// What stood in the snapshot or was read while catching up counts from now: too old is the safe side.
+    fn redate(&mut self, now: Now) {
+        self.ages.clear();
+        for session in self.world.sessions().filter(|session| session.phase.is_live()) {
+            let ages = self.ages.entry(session.key.clone()).or_default();
+            for (holder, grant) in session.ledger.open_grants() {
+                ages.issued(holder, grant.req_no, grant.permits, now.boot);
+            }
+        }
+    }
+
+    /// Nothing in the log can be trusted: stop everything that it ever started, and answer nothing any more.
+    fn log_is_damaged(&mut self, now: Now, why: String) {
+        tracing::error!(%why, "the log is damaged; every session is stopped and this replica answers no more");
+        self.log_damage = Some(why);
+        let live: Vec<SessionKey> = self
+            .world
+            .sessions()
+            .filter(|session| session.phase.is_live())
+            .map(|session| session.key.clone())
+            .collect();
+        for key in live {
+            let id = self.append_id();
+            self.push_abort(now, &key, squall_proto::vocabulary::plan::AbortEpoch::Pushed(id));
+        }
+    }
+
+    fn evidence(
+        &mut self,
+        now: Now,
+        sequence: u64,
+        tenant: &TenantId,
+        shim: &ShimId,
+        evidence: Evidence,
+    ) {
+        let world = &self.world;
+        if evidence.rows.iter().any(|row| world.session(&row.session).is_none()) {
+            self.early.truncate(EARLY_MAX - 1);
+            self.early.push_front((sequence, tenant.clone(), shim.clone(), evidence.clone()));
+        }
+        let knows =
+            |key: &SessionKey| world.session(key).is_some_and(|session| session.covers(tenant));
+        let changed = self.archive.intake(tenant, shim, evidence, knows);
+        self.archive.sequence = self.archive.sequence.max(sequence);
+        self.fleet.heard(tenant, shim, now.boot);
+        for key in &changed {
+            let place = Place::Session(key.clone());
+            if self.owns(&place) {
+                self.work(now, &place);
+            }
+        }
+        self.changed.extend(changed);
+    }
+
+    /// A session was created: evidence may have come before it.
+    fn late_evidence(&mut self, now: Now, entry: &Entry) {
+        let Entry::Session(_, record) = entry else { return };
+        if record.events.iter().any(|recorded| matches!(recorded.event, Event::Created { .. })) {
+            for (sequence, tenant, shim, evidence) in std::mem::take(&mut self.early) {
+                self.evidence(now, sequence, &tenant, &shim, evidence);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.members_tick(now);
+        if !self.is_live() {
+            return;
+        }
+        self.push_again(now);
+        self.beat(now);
+        self.expire(now);
+        self.fleet.forget(now.boot);
+        self.own_work(now);
+        self.stay_fresh(now);
+        self.after_barriers(now);
+        self.answer_reports(now);
+    }
+
+    fn append_id(&mut self) -> AppendId {
+        AppendId(self.random.random())
+    }
+
+    fn out(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Writes `events` as one record, and remembers where it belongs.
+    fn write(&mut self, now: Now, place: Place, append: AppendId, events: Events) {
+        let Some(write) = self.record(now, &place, append, events) else { return };
+        self.barriers.sent(append, now.boot);
+        self.flights.insert(append, place);
+        self.out(Output::Append(append, write));
+    }
+
+    fn record(&self, now: Now, place: &Place, append: AppendId, events: Events) -> Option<Write> {
+        match (place, events) {
+            (Place::Session(key), Events::Session(events, totals)) => {
+                let (expected, previous) = self
+                    .world
+                    .session(key)
+                    .map_or((0, Hash::default()), |session| (session.revision, session.head));
+                let record = Record { append, at: now.wall, previous, totals, events };
+                Some(Write::Session(key.clone(), expected, record))
+            }
+            (Place::Lever(scope), Events::Lever(events)) => {
+                let (expected, previous) = self
+                    .world
+                    .lever(scope)
+                    .map_or((0, Hash::default()), |lever| (lever.revision, lever.head));
+                let record =
+                    Record { append, at: now.wall, previous, totals: Totals::default(), events };
+                Some(Write::Lever(scope.clone(), expected, record))
+            }
+            (Place::Session(_), Events::Lever(_)) | (Place::Lever(_), Events::Session(..)) => None,
+        }
+    }
+
+    fn owns(&self, place: &Place) -> bool {
+        self.members.owns(place.partition())
+    }
+}
+
+/// The events of one record, with the totals after it.
+enum Events {
+    Session(Vec<Recorded<Event>>, Totals),
+    Lever(Vec<Recorded<LeverEvent>>),
+}
+
+#[cfg(test)]
+mod tests;

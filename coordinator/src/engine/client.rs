@@ -1,0 +1,358 @@
+//! What clients want done and want to know.
+
+use std::sync::Arc;
+
+use squall_domain::event::{CommandKind, CommandRef, Event, Hash, LeverEvent, Recorded};
+use squall_domain::lever::{Lever, Scope};
+use squall_domain::rejection::Rejection;
+use squall_domain::session::{ClientCommand, Outlook, Session};
+use squall_proto::vocabulary::id::{Actor, RequestId, SessionKey, TenantId};
+use squall_proto::vocabulary::plan::AbortEpoch;
+use squall_proto::vocabulary::session::SessionSpec;
+
+use super::desk::{Job, Outcome, Place, Work, by};
+use super::view::{FleetView, HaltView, SessionView};
+use super::{Engine, Now, Output, SessionKeyOrScope, Token};
+
+/// Most sessions in the log's window of 30 days: what a replica can hold in memory and list.
+const SESSIONS_MAX: usize = 100_000;
+
+/// Something that a client wants done, once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Makes it idempotent.
+    pub request: RequestId,
+    /// Who wants it.
+    pub actor: Actor,
+    /// What.
+    pub kind: OrderKind,
+}
+
+/// What a client wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderKind {
+    /// A new session, as a draft.
+    Create {
+        /// Where.
+        key: SessionKey,
+        /// What it does.
+        spec: Arc<SessionSpec>,
+        /// Hash of the whole request: a repetition has the same.
+        digest: Hash,
+    },
+    /// A command for a session.
+    Session {
+        /// Which.
+        key: SessionKey,
+        /// What.
+        command: ClientCommand,
+    },
+    /// Engages a lever.
+    Engage {
+        /// Whose.
+        scope: Scope,
+        /// Why.
+        reason: String,
+    },
+    /// Releases a lever.
+    Release {
+        /// Whose.
+        scope: Scope,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why an order was not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum OrderError {
+    /// It can't be done.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The log has no room. Nothing was stored.
+    #[error("the log is full, nothing was stored: {0}")]
+    LogFull(String),
+    /// Not now. Nothing was stored.
+    #[error("not available now: {0}")]
+    Unavailable(String),
+    /// No answer in time: it may or may not be done. The same request id tells.
+    #[error(
+        "no answer in time ({0}); repeat the command with the same request id to learn whether it was done"
+    )]
+    TimedOut(String),
+}
+
+/// Something that a client wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// One session.
+    Session(SessionKey),
+    /// Sessions of a log tenant, or of all, after a key, oldest first.
+    Sessions {
+        /// Only this log tenant.
+        tenant: Option<TenantId>,
+        /// Only those after this one.
+        after: Option<SessionKey>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Connected shims, of one tenant or of all.
+    Fleet(Option<TenantId>),
+    /// Levers.
+    Halts,
+    /// Whether this replica answers, and why not.
+    Health,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// One session; `None` if there is none.
+    Session(Option<Box<SessionView>>),
+    /// Several sessions.
+    Sessions(Vec<SessionView>),
+    /// Connected shims.
+    Fleet(FleetView),
+    /// Levers.
+    Halts(Vec<HaltView>),
+    /// `Ok` when requests are answered.
+    Health(Result<(), String>),
+}
+
+impl Order {
+    /// The desk that it goes to.
+    pub(super) fn place(&self) -> Place {
+        match &self.kind {
+            OrderKind::Create { key, .. } | OrderKind::Session { key, .. } => {
+                Place::Session(key.clone())
+            }
+            OrderKind::Engage { scope, .. } | OrderKind::Release { scope, .. } => {
+                Place::Lever(scope.clone())
+            }
+        }
+    }
+
+    fn command_kind(&self) -> CommandKind {
+        match &self.kind {
+            OrderKind::Create { .. } => CommandKind::Create,
+            OrderKind::Session { command, .. } => command.kind(),
+            OrderKind::Engage { .. } => CommandKind::Engage,
+            OrderKind::Release { .. } => CommandKind::Release,
+        }
+    }
+
+    /// Whether it is pushed before it is durable, under the append id that it will have.
+    pub(super) fn is_stop(&self) -> bool {
+        match self.command_kind() {
+            CommandKind::Abort | CommandKind::Engage => true,
+            CommandKind::Create
+            | CommandKind::Start
+            | CommandKind::Pause
+            | CommandKind::Resume
+            | CommandKind::Stop
+            | CommandKind::Release => false,
+        }
+    }
+
+    fn command_ref(&self) -> CommandRef {
+        CommandRef {
+            request: self.request.clone(),
+            actor: self.actor.clone(),
+            kind: self.command_kind(),
+        }
+    }
+
+    pub(super) fn decide_lever(
+        &self,
+        scope: &Scope,
+        lever: &Lever,
+    ) -> Result<Vec<Recorded<LeverEvent>>, Rejection> {
+        let (OrderKind::Engage { reason, .. } | OrderKind::Release { reason, .. }) = &self.kind
+        else {
+            return Ok(Vec::new());
+        };
+        let events = lever.decide(scope, &self.request, self.command_kind(), reason)?;
+        Ok(events.into_iter().map(|event| by(self.command_ref(), event)).collect())
+    }
+}
+
+impl Engine {
+    pub(super) fn order(&mut self, now: Now, token: Token, order: Order) {
+        if !self.is_live() {
+            let why = self
+                .log_damage
+                .clone()
+                .unwrap_or_else(|| "the coordinator is still reading the log".to_owned());
+            self.out(Output::Ordered(token, Err(OrderError::Unavailable(why))));
+            return;
+        }
+        let append = self.append_id();
+        if order.is_stop() && self.is_acceptable(&order) {
+            self.push_order(now, &order, append);
+        }
+        let place = order.place();
+        self.enqueue(now, place, token, Work::Order(Box::new(order), append));
+    }
+
+    /// What would be rejected is not pushed. Acting early on what is accepted is always safe.
+    fn is_acceptable(&mut self, order: &Order) -> bool {
+        match &order.kind {
+            OrderKind::Session { key, .. } => {
+                let session = self.world.session(key).cloned();
+                self.decide_session_order(order, session.as_ref())
+                    .is_ok_and(|events| !events.is_empty())
+            }
+            OrderKind::Engage { scope, .. } => {
+                let lever = self.world.lever(scope).cloned().unwrap_or_default();
+                order.decide_lever(scope, &lever).is_ok_and(|events| !events.is_empty())
+            }
+            OrderKind::Create { .. } | OrderKind::Release { .. } => false,
+        }
+    }
+
+    fn push_order(
+        &mut self,
+        now: Now,
+        order: &Order,
+        append: squall_proto::vocabulary::id::AppendId,
+    ) {
+        match &order.kind {
+            OrderKind::Session { key, .. } => {
+                self.pushed.insert(key.clone(), (append, now.wall));
+                self.changed.insert(key.clone());
+                self.push_abort(now, key, AbortEpoch::Pushed(append));
+            }
+            OrderKind::Engage { scope, .. } => {
+                self.push_halt(now, scope, AbortEpoch::Pushed(append))
+            }
+            OrderKind::Create { .. } | OrderKind::Release { .. } => {}
+        }
+    }
+
+    /// What the folded state says to an order: done, rejected, or to be appended.
+    pub(super) fn look_up_order(&mut self, _now: Now, place: &Place, job: Job) -> Outcome {
+        let Work::Order(order, _) = &job.work else { return Outcome::Waits(Box::new(job)) };
+        let (decided, about) = match place {
+            Place::Session(key) => {
+                let session = self.world.session(key).cloned();
+                let decided =
+                    self.decide_session_order(order, session.as_ref()).map(|events| events.len());
+                (decided, SessionKeyOrScope::Session(key.clone()))
+            }
+            Place::Lever(scope) => {
+                let lever = self.world.lever(scope).cloned().unwrap_or_default();
+                (
+                    order.decide_lever(scope, &lever).map(|events| events.len()),
+                    SessionKeyOrScope::Scope(scope.clone()),
+                )
+            }
+        };
+        match decided {
+            Ok(0) => self.out(Output::Ordered(job.token, Ok(about))),
+            Ok(_) => return Outcome::Waits(Box::new(job)),
+            Err(rejection) => self.out(Output::Ordered(job.token, Err(rejection.into()))),
+        }
+        Outcome::Answered
+    }
+
+    pub(super) fn decide_order(
+        &mut self,
+        order: &Order,
+        session: Option<&Session>,
+    ) -> Vec<Recorded<Event>> {
+        let events = self.decide_session_order(order, session).unwrap_or_default();
+        events.into_iter().map(|event| by(order.command_ref(), event)).collect()
+    }
+
+    fn decide_session_order(
+        &mut self,
+        order: &Order,
+        session: Option<&Session>,
+    ) -> Result<Vec<Event>, Rejection> {
+        match (&order.kind, session) {
+            (OrderKind::Create { spec, digest, .. }, None) => self.create(order, spec, *digest),
+            (OrderKind::Create { key, digest, .. }, Some(session)) => {
+                let repeated = session.commands.done(&order.request, CommandKind::Create)?
+                    && session.digest == *digest;
+                if repeated { Ok(Vec::new()) } else { Err(self.taken(order, key, session)) }
+            }
+            (OrderKind::Session { command, .. }, Some(session)) => {
+                let outlook = self.outlook(session);
+                session.decide(&order.request, command, &outlook)
+            }
+            (OrderKind::Session { key, .. }, None) => Err(Rejection::NoSession(key.clone())),
+            (OrderKind::Engage { .. } | OrderKind::Release { .. }, _) => Ok(Vec::new()),
+        }
+    }
+
+    /// The same request id with another body is the caller's mistake; another id means that the name is taken.
+    fn taken(&self, order: &Order, key: &SessionKey, session: &Session) -> Rejection {
+        match session.commands.done(&order.request, CommandKind::Create) {
+            Ok(true) => Rejection::RequestReused {
+                request: order.request.clone(),
+                before: CommandKind::Create,
+            },
+            Ok(false) | Err(_) => Rejection::SessionExists(key.clone()),
+        }
+    }
+
+    fn create(
+        &mut self,
+        order: &Order,
+        spec: &Arc<SessionSpec>,
+        digest: Hash,
+    ) -> Result<Vec<Event>, Rejection> {
+        if self.world.session_count() >= SESSIONS_MAX {
+            return Err(Rejection::TooManySessions(SESSIONS_MAX));
+        }
+        // The seed is drawn from the request, so that a repeated decision is the same one.
+        let bytes = blake3::keyed_hash(&digest, order.request.as_str().as_bytes());
+        let salt: u64 = self.identity.seed;
+        let seed = u64::from_le_bytes(
+            *bytes.as_bytes().first_chunk().expect("a BLAKE3 hash has 32 bytes"),
+        ) ^ salt;
+        Ok(vec![Session::created(Arc::clone(spec), seed, digest)])
+    }
+
+    fn outlook(&self, session: &Session) -> Outlook {
+        let (shims, inapplicable) = self.fleet.applicability(session);
+        let engaged = self.world.engaged_for(session).and_then(|(scope, lever)| {
+            lever.engaged.as_ref().map(|engaged| (scope.to_string(), engaged.reason.clone()))
+        });
+        Outlook { shims, inapplicable, log_is_synced: self.identity.log_is_synced, engaged }
+    }
+
+    pub(super) fn query(&mut self, now: Now, token: Token, query: Query) {
+        let answer = match query {
+            Query::Session(key) => {
+                let session = self.world.session(&key).cloned();
+                Answer::Session(session.map(|session| Box::new(self.view(now, session))))
+            }
+            Query::Sessions { tenant, after, limit } => {
+                let found: Vec<Session> = self
+                    .world
+                    .sessions()
+                    .filter(|session| {
+                        tenant.as_ref().is_none_or(|tenant| session.key.tenant == *tenant)
+                    })
+                    .filter(|session| after.as_ref().is_none_or(|after| session.key > *after))
+                    .take(limit)
+                    .cloned()
+                    .collect();
+                Answer::Sessions(found.into_iter().map(|session| self.view(now, session)).collect())
+            }
+            Query::Fleet(tenant) => Answer::Fleet(self.fleet.view(now, tenant.as_ref())),
+            Query::Halts => Answer::Halts(self.halts()),
+            Query::Health => Answer::Health(self.health()),
+        };
+        self.out(Output::Answered(token, Box::new(answer)));
+    }
+
+    fn health(&self) -> Result<(), String> {
+        match (&self.log_damage, self.live_since) {
+            (Some(why), _) => Err(format!("the log is damaged: {why}")),
+            (None, None) => Err("still reading the log".to_owned()),
+            (None, Some(_)) => Ok(()),
+        }
+    }
+}

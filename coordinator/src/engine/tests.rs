@@ -1,0 +1,266 @@
+//! Replicas over one log in memory, on a clock that the test moves.
+
+mod bench;
+
+use std::time::Duration;
+
+use squall_domain::session::{ClientCommand, Phase};
+use squall_proto::vocabulary::limits::LEASE_TTL;
+use squall_proto::vocabulary::message::{Command, RefusedWhy, Reply};
+use squall_proto::vocabulary::plan::AbortEpoch;
+
+use self::bench::{Bench, Fate, spec};
+use super::*;
+
+#[test]
+fn a_grant_leaves_only_after_it_is_in_the_log() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Hold);
+    let token = bench.ask("shim-1", 1, 4);
+    assert_eq!(bench.reply(token), None, "a grant left before its append was answered");
+    bench.fate(Fate::Commit);
+    let Some(Reply::Grant(grant)) = bench.reply(token) else { panic!("no grant") };
+    assert!(grant.permits >= 1 && grant.permits <= 4);
+    assert!(grant.remaining <= LEASE_TTL);
+}
+
+#[test]
+fn a_repeated_ask_gets_the_same_grant_and_issues_nothing_more() {
+    let mut bench = Bench::running(100);
+    let first = bench.ask("shim-1", 1, 4);
+    let again = bench.ask("shim-1", 1, 4);
+    let (Some(Reply::Grant(first)), Some(Reply::Grant(again))) =
+        (bench.reply(first), bench.reply(again))
+    else {
+        panic!("no grants")
+    };
+    assert_eq!(first.permits, again.permits);
+    assert_eq!(bench.session().ledger.totals().issued, u64::from(first.permits));
+}
+
+#[test]
+fn the_budget_is_never_passed_and_a_close_brings_permits_back() {
+    let mut bench = Bench::running(3);
+    for shim in ["a", "b", "c", "d", "e"] {
+        bench.ask(shim, 1, 200);
+    }
+    assert_eq!(bench.session().ledger.available() + bench.session().ledger.spent(), 3);
+    let refused = bench.ask("f", 1, 1);
+    assert!(matches!(bench.reply(refused), Some(Reply::Refused(_))));
+    let closed = bench.close("a", 1, 0);
+    assert!(matches!(bench.reply(closed), Some(Reply::Closed(_))));
+    let granted = bench.ask("f", 2, 1);
+    assert!(matches!(bench.reply(granted), Some(Reply::Grant(_))));
+    assert!(bench.session().ledger.spent() <= 3);
+}
+
+#[test]
+fn two_replicas_that_both_believe_they_own_a_session_never_pass_its_budget() {
+    let mut bench = Bench::running(5);
+    let other = bench.join();
+    for n in 0..20 {
+        bench.fate(Fate::Hold);
+        bench.ask_at(0, &format!("x{n}"), 1, 3);
+        bench.ask_at(other, &format!("y{n}"), 1, 3);
+        bench.fate(Fate::Commit);
+    }
+    assert!(bench.session().ledger.spent() <= 5);
+    assert_eq!(bench.session().damage, None);
+    assert_eq!(bench.engines[0].world(), bench.engines[other].world());
+}
+
+#[test]
+fn an_append_that_committed_without_an_answer_is_found_in_the_log_and_not_done_twice() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::CommitUnanswered);
+    let token = bench.ask("shim-1", 1, 1);
+    bench.fate(Fate::Commit);
+    bench.pass(Duration::from_secs(3));
+    assert!(matches!(bench.reply(token), Some(Reply::Grant(_))));
+    assert_eq!(bench.session().ledger.totals().issued, 1);
+}
+
+#[test]
+fn an_append_that_got_lost_is_decided_again() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Lose);
+    let token = bench.ask("shim-1", 1, 1);
+    bench.fate(Fate::Commit);
+    bench.pass(Duration::from_secs(3));
+    assert!(matches!(bench.reply(token), Some(Reply::Grant(_))));
+}
+
+#[test]
+fn a_full_log_refuses_a_command_with_the_reason_and_stores_nothing() {
+    let mut bench = Bench::new();
+    bench.fate(Fate::Full);
+    let token = bench.create(spec(10));
+    let error = bench.ordered(token).expect("no answer").unwrap_err();
+    assert!(matches!(error, OrderError::LogFull(_)), "{error}");
+    assert!(bench.engines[0].world().session(&bench::key()).is_none());
+}
+
+#[test]
+fn a_command_that_is_repeated_is_done_once() {
+    let mut bench = Bench::new();
+    let first = bench.create(spec(10));
+    let again = bench.create(spec(10));
+    assert!(bench.ordered(first).expect("no answer").is_ok());
+    assert!(bench.ordered(again).expect("no answer").is_ok());
+    let other = bench.create(spec(11));
+    assert!(
+        bench.ordered(other).expect("no answer").is_err(),
+        "the same id with another body was accepted"
+    );
+}
+
+#[test]
+fn a_start_is_refused_while_no_connected_shim_can_apply_the_experiment() {
+    let mut bench = Bench::new();
+    bench.create(spec(10));
+    let token = bench.command("start", ClientCommand::Start);
+    let error = bench.ordered(token).expect("no answer").unwrap_err();
+    assert!(error.to_string().contains("no shim of acme is connected"), "{error}");
+}
+
+#[test]
+fn an_abort_is_pushed_before_it_is_durable_and_answered_after() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 1);
+    bench.fate(Fate::Hold);
+    bench.commands.clear();
+    let token = bench.abort();
+    assert!(bench.pushed(|epoch| matches!(epoch, AbortEpoch::Pushed(_))), "nothing was pushed");
+    assert!(bench.ordered(token).is_none(), "answered before it was durable");
+    bench.fate(Fate::Commit);
+    assert!(bench.ordered(token).expect("no answer").is_ok());
+    assert!(bench.pushed(|epoch| matches!(epoch, AbortEpoch::Logged(_))));
+    assert_eq!(bench.session().phase, Phase::Aborted);
+    let refused = bench.ask("shim-2", 1, 1);
+    let Some(Reply::Refused(refused)) = bench.reply(refused) else { panic!("no refusal") };
+    assert_eq!(refused.why, RefusedWhy::NotRunning);
+}
+
+#[test]
+fn a_stop_is_proven_when_every_holder_confirmed_this_abort() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 1);
+    bench.ask("shim-2", 1, 1);
+    bench.abort();
+    let epoch = AbortEpoch::Logged(bench.session().stop.as_ref().unwrap().epoch);
+    bench.inert("shim-1", epoch);
+    bench.pass(Duration::from_millis(200));
+    assert!(bench.session().stop.as_ref().unwrap().proof.is_none(), "proven with a holder missing");
+    bench.inert("shim-2", epoch);
+    bench.pass(Duration::from_millis(200));
+    let proof = bench.session().stop.clone().unwrap().proof.expect("not proven");
+    assert!(proof.out_of_contact.is_empty());
+}
+
+#[test]
+fn a_stop_is_proven_by_time_when_a_holder_is_out_of_contact() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 1);
+    bench.abort();
+    bench.pass(LEASE_TTL);
+    assert!(
+        bench.session().stop.as_ref().unwrap().proof.is_none(),
+        "proven before the lease was over"
+    );
+    bench.pass(bench.session().spec.longest_fault() + Duration::from_secs(1));
+    let proof = bench.session().stop.clone().unwrap().proof.expect("not proven");
+    assert_eq!(proof.out_of_contact.len(), 1);
+}
+
+#[test]
+fn a_halt_stops_what_runs_and_refuses_what_starts_until_it_is_released() {
+    let mut bench = Bench::running(10);
+    bench.engage();
+    assert_eq!(bench.session().phase, Phase::Aborted);
+    bench.pass(Duration::from_millis(200));
+    assert!(bench.session().stop.as_ref().unwrap().record.is_some(), "nobody recorded the abort");
+    assert!(bench.commands.iter().any(|(_, command)| matches!(command, Command::Halt { .. })));
+    bench.create_named("later", spec(5));
+    let token = bench.command_for("later", "start-later", ClientCommand::Start);
+    let error = bench.ordered(token).expect("no answer").unwrap_err();
+    assert!(error.to_string().contains("halt is engaged"), "{error}");
+    bench.release();
+    let token = bench.command_for("later", "start-again", ClientCommand::Start);
+    assert!(bench.ordered(token).expect("no answer").is_ok());
+    assert_eq!(bench.session().phase, Phase::Aborted, "a halted session came back");
+}
+
+#[test]
+fn a_replica_that_is_not_fresh_answers_no_ask_and_no_renewal() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 1);
+    bench.fate(Fate::Hold);
+    bench.pass(LEASE_TTL + Duration::from_millis(100));
+    let ask = bench.ask("shim-1", 1, 1);
+    let renew = bench.renew("shim-1");
+    assert_eq!(bench.reply(ask), None);
+    assert_eq!(bench.reply(renew), None);
+    bench.fate(Fate::Commit);
+    bench.pass(Duration::from_secs(3));
+    assert!(matches!(bench.reply(renew), Some(Reply::Renewed(_))));
+}
+
+#[test]
+fn an_unknown_close_with_used_permits_is_log_damage_only_after_catching_up() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Hold);
+    let token = bench.close("shim-1", 7, 1);
+    assert_eq!(bench.session().damage, None, "called damage before a barrier was passed");
+    assert_eq!(bench.reply(token), None, "acknowledged permits that the log lacks");
+    bench.fate(Fate::Commit);
+    bench.pass(Duration::from_secs(3));
+    assert!(bench.session().damage.is_some());
+    assert_eq!(bench.session().phase, Phase::LogDamaged);
+}
+
+#[test]
+fn an_abort_that_only_a_shim_remembers_is_recorded_before_the_shim_is_answered() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Hold);
+    let token = bench.hello_with_abort("shim-9");
+    assert_eq!(bench.reply(token), None);
+    bench.fate(Fate::Commit);
+    assert!(matches!(bench.reply(token), Some(Reply::Welcome(_))));
+    assert_eq!(bench.session().phase, Phase::Aborted);
+}
+
+#[test]
+fn a_replica_that_starts_later_folds_the_same_state_and_takes_over() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 2);
+    let later = bench.join();
+    assert_eq!(bench.engines[0].world(), bench.engines[later].world());
+    bench.crash(0);
+    bench.pass(Duration::from_secs(4));
+    let token = bench.ask_at(later, "shim-1", 1, 2);
+    assert!(
+        matches!(bench.reply(token), Some(Reply::Grant(_))),
+        "the grant was not known to the new owner"
+    );
+    let token = bench.ask_at(later, "shim-2", 1, 2);
+    assert!(matches!(bench.reply(token), Some(Reply::Grant(_))));
+}
+
+#[test]
+fn dead_shims_stall_a_session_no_longer_than_their_permits_live() {
+    let mut bench = Bench::running(10);
+    bench.ask("dead", 1, 200);
+    let refused = bench.ask("alive", 1, 1);
+    let Some(Reply::Refused(refused)) = bench.reply(refused) else { panic!("no refusal") };
+    assert_eq!(refused.why, RefusedWhy::OutstandingCap);
+    bench.pass(bench.session().longest_use() + Duration::from_millis(100));
+    let granted = bench.ask("alive", 2, 1);
+    assert!(matches!(bench.reply(granted), Some(Reply::Grant(_))));
+}
+
+#[test]
+fn the_longest_duration_ends_a_session() {
+    let mut bench = Bench::running(10);
+    bench.pass(Duration::from_secs(601));
+    assert_eq!(bench.session().phase, Phase::Completed);
+}

@@ -1,0 +1,428 @@
+//! A small world for engines: one log, one clock, shims that speak when told to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall_domain::event::Hash;
+use squall_domain::evidence::Archive;
+use squall_domain::lever::Scope;
+use squall_domain::session::{ClientCommand, Session};
+use squall_domain::world::{Entry, World};
+use squall_proto::vocabulary::call::{Point, Shape};
+use squall_proto::vocabulary::fault::FaultKind;
+use squall_proto::vocabulary::id::{
+    AgentName, AppendId, Environment, Incarnation, ReplicaId, RequestId, SessionKey, ShimId,
+    TenantId,
+};
+use squall_proto::vocabulary::message::{
+    Ask, Close, Command, GrantRef, Hello, Inert, Renew, Reply, Request, ScopeKeys, StickyAbort,
+};
+use squall_proto::vocabulary::named::Named;
+use squall_proto::vocabulary::plan::AbortEpoch;
+use squall_proto::vocabulary::seam::{Capabilities, Seam};
+use squall_proto::vocabulary::session::{
+    ExperimentDraft, FaultDraft, LatencyDraft, SafetyDraft, SessionDraft, SessionSpec,
+};
+use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
+
+use super::super::{
+    Engine, Identity, Input, Now, Order, OrderError, OrderKind, Output, SessionKeyOrScope, Token,
+    Write,
+};
+
+/// What happens to appends from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Commit,
+    /// They are on their way until the fate changes, in order.
+    Hold,
+    /// They commit, but the answer gets lost.
+    CommitUnanswered,
+    /// They get lost, and so does any answer.
+    Lose,
+    Full,
+}
+
+pub(super) struct Bench {
+    pub(super) engines: Vec<Engine>,
+    alive: Vec<bool>,
+    log: Vec<(AppendId, Write)>,
+    held: VecDeque<(usize, AppendId, Write)>,
+    fate: Fate,
+    now: Now,
+    tokens: u64,
+    replies: BTreeMap<Token, Reply>,
+    orders: BTreeMap<Token, Result<SessionKeyOrScope, OrderError>>,
+    pub(super) commands: Vec<(TenantId, Command)>,
+}
+
+pub(super) fn key() -> SessionKey {
+    named("main")
+}
+
+fn named(session: &str) -> SessionKey {
+    SessionKey { tenant: tenant(), session: session.parse().unwrap() }
+}
+
+fn tenant() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+/// One latency experiment and this budget, all of which may be outstanding at once.
+pub(super) fn spec(budget: u32) -> SessionSpec {
+    let fault = FaultDraft {
+        latency: Some(LatencyDraft { fixed_ms: Some(200), ..Default::default() }),
+        ..Default::default()
+    };
+    SessionDraft {
+        experiments: vec![ExperimentDraft { fault, ..Default::default() }],
+        safety: SafetyDraft {
+            max_affected_requests: Some(budget),
+            max_outstanding: Some(budget.div_ceil(2)),
+            accept_lazy_log: Some(true),
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+    .validate()
+    .unwrap()
+}
+
+fn incarnation(shim: &str) -> Incarnation {
+    let mut bytes = [7; 16];
+    for (byte, from) in bytes.iter_mut().zip(shim.bytes()) {
+        *byte = from;
+    }
+    Incarnation(bytes)
+}
+
+fn hello(shim: &str) -> Hello {
+    let capabilities = Capabilities {
+        block: true,
+        rewrite_in: true,
+        rewrite_out: true,
+        disconnect: true,
+        structural: true,
+        max_delay_ms: 60_000,
+        knows_trace: true,
+        stable_request_id: true,
+    };
+    Hello {
+        incarnation: incarnation(shim),
+        version: "test".into(),
+        environment: Environment::new("ci").unwrap(),
+        agents: vec![],
+        tools: vec![],
+        seams: vec![Seam {
+            name: "linked".into(),
+            point: Point::Tool,
+            shape: Shape::Json,
+            capabilities,
+        }],
+        allowed: FaultKind::ALL.to_vec(),
+        open_grants: vec![],
+        unacked_closes: vec![],
+        sticky_aborts: vec![],
+    }
+}
+
+impl Bench {
+    /// One replica on an empty log.
+    pub(super) fn new() -> Self {
+        let mut bench = Self {
+            engines: vec![],
+            alive: vec![],
+            log: vec![],
+            held: VecDeque::new(),
+            fate: Fate::Commit,
+            now: Now { boot: BootNanos(1_000_000_000), wall: UnixMillis(1_000_000) },
+            tokens: 0,
+            replies: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            commands: vec![],
+        };
+        bench.join();
+        bench
+    }
+
+    /// One replica, one shim, one session that runs.
+    pub(super) fn running(budget: u32) -> Self {
+        let mut bench = Self::new();
+        bench.send(0, "shim-1", Request::Hello(hello("shim-1")));
+        let created = bench.create(spec(budget));
+        assert_eq!(bench.ordered(created).map(|result| result.is_ok()), Some(true));
+        let started = bench.command("start", ClientCommand::Start);
+        assert!(bench.ordered(started).expect("no answer").is_ok());
+        bench
+    }
+
+    /// Another replica that reads the log from its beginning.
+    pub(super) fn join(&mut self) -> usize {
+        let index = self.engines.len();
+        let identity = Identity {
+            replica: ReplicaId::new(format!("replica-{index}")).unwrap(),
+            log: "log-1".parse().unwrap(),
+            log_is_synced: false,
+            seed: 11 + index as u64,
+        };
+        let mut engine = Engine::new(identity, World::default(), Archive::default());
+        for (sequence, (id, write)) in (1..).zip(&self.log) {
+            engine.handle(self.now, logged(sequence, *id, write));
+        }
+        engine.handle(self.now, Input::CaughtUp);
+        self.engines.push(engine);
+        self.alive.push(true);
+        self.pass(Duration::from_millis(100));
+        index
+    }
+
+    pub(super) fn crash(&mut self, index: usize) {
+        self.alive[index] = false;
+    }
+
+    pub(super) fn fate(&mut self, fate: Fate) {
+        self.fate = fate;
+        if fate != Fate::Hold {
+            for (index, id, write) in std::mem::take(&mut self.held) {
+                self.arrive(index, id, write);
+            }
+            self.settle();
+        }
+    }
+
+    /// Time passes in small steps, with ticks.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        let end = self.now.boot.plus(duration);
+        while self.now.boot < end {
+            let step = Duration::from_millis(50).min(end.since(self.now.boot));
+            self.now = Now { boot: self.now.boot.plus(step), wall: self.now.wall.plus(step) };
+            for index in 0..self.engines.len() {
+                if self.alive[index] {
+                    self.engines[index].handle(self.now, Input::Tick);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let outputs: Vec<(usize, Output)> = (0..self.engines.len())
+                .filter(|index| self.alive[*index])
+                .filter_map(|index| Some((index, self.engines[index].poll()?)))
+                .collect();
+            if outputs.is_empty() {
+                return;
+            }
+            for (index, output) in outputs {
+                self.perform(index, output);
+            }
+        }
+    }
+
+    fn perform(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Append(id, write) => match self.fate {
+                Fate::Hold => self.held.push_back((index, id, write)),
+                Fate::Commit | Fate::CommitUnanswered | Fate::Lose | Fate::Full => {
+                    self.arrive(index, id, write)
+                }
+            },
+            Output::Reply(token, reply) => drop(self.replies.insert(token, *reply)),
+            Output::Ordered(token, result) => drop(self.orders.insert(token, result)),
+            Output::Command { tenant, command, .. } => self.commands.push((tenant, *command)),
+            Output::Alive => {
+                let replica = self.engines[index].replica().clone();
+                for engine in &mut self.engines {
+                    engine.handle(self.now, Input::Alive(replica.clone()));
+                }
+            }
+            Output::Answered(..) | Output::Own(_) | Output::Changed(_) => {}
+        }
+    }
+
+    /// An append reaches the log: compare-and-swap on its subject.
+    fn arrive(&mut self, index: usize, id: AppendId, write: Write) {
+        use super::super::AppendFailure;
+        let result = match self.fate {
+            Fate::Full => Err(AppendFailure::Full("no space left".into())),
+            Fate::Lose => Err(AppendFailure::Unclear),
+            Fate::Commit | Fate::CommitUnanswered | Fate::Hold
+                if self.last(&write) != expected(&write) =>
+            {
+                Err(AppendFailure::Conflict)
+            }
+            Fate::Commit | Fate::CommitUnanswered | Fate::Hold => {
+                self.log.push((id, write.clone()));
+                let answered = self.fate != Fate::CommitUnanswered;
+                if answered { Ok(self.log.len() as u64) } else { Err(AppendFailure::Unclear) }
+            }
+        };
+        let stored = self.log.last().is_some_and(|(last, _)| *last == id);
+        self.engines[index].handle(self.now, Input::Appended { id, result });
+        if stored {
+            let sequence = self.log.len() as u64;
+            for engine in &mut self.engines {
+                engine.handle(self.now, logged(sequence, id, &write));
+            }
+        }
+    }
+
+    fn last(&self, write: &Write) -> u64 {
+        let same = |other: &Write| match (write, other) {
+            (Write::Session(a, ..), Write::Session(b, ..)) => a == b,
+            (Write::Lever(a, ..), Write::Lever(b, ..)) => a == b,
+            (Write::Barrier | Write::Session(..) | Write::Lever(..), _) => false,
+        };
+        self.log.iter().rposition(|(_, other)| same(other)).map_or(0, |at| at as u64 + 1)
+    }
+
+    fn token(&mut self) -> Token {
+        self.tokens += 1;
+        Token(self.tokens)
+    }
+
+    fn send(&mut self, index: usize, shim: &str, request: Request) -> Token {
+        let token = self.token();
+        let (tenant, shim) = (tenant(), ShimId::new(shim).unwrap());
+        self.engines[index]
+            .handle(self.now, Input::Request { token, tenant, shim, request: Box::new(request) });
+        self.settle();
+        token
+    }
+
+    pub(super) fn ask(&mut self, shim: &str, req_no: u64, want: u32) -> Token {
+        self.ask_at(0, shim, req_no, want)
+    }
+
+    pub(super) fn ask_at(&mut self, index: usize, shim: &str, req_no: u64, want: u32) -> Token {
+        let scope =
+            ScopeKeys { agent: AgentName::new("planner").unwrap(), trace: None, request: 1 };
+        let ask = Ask {
+            incarnation: incarnation(shim),
+            session: key(),
+            req_no,
+            want,
+            scope,
+            sent: self.now.boot,
+        };
+        self.send(index, shim, Request::Ask(ask))
+    }
+
+    pub(super) fn close(&mut self, shim: &str, req_no: u64, used: u32) -> Token {
+        let grant = GrantRef { session: key(), req_no };
+        self.send(0, shim, Request::Close(Close { incarnation: incarnation(shim), grant, used }))
+    }
+
+    pub(super) fn renew(&mut self, shim: &str) -> Token {
+        let renew = Renew {
+            incarnation: incarnation(shim),
+            sent: self.now.boot,
+            plan: None,
+            sticky_aborts: vec![],
+        };
+        self.send(0, shim, Request::Renew(renew))
+    }
+
+    pub(super) fn inert(&mut self, shim: &str, epoch: AbortEpoch) -> Token {
+        let inert = Inert {
+            incarnation: incarnation(shim),
+            session: key(),
+            epoch,
+            used: 1,
+            last_injection_ago: None,
+        };
+        self.send(0, shim, Request::Inert(inert))
+    }
+
+    pub(super) fn hello_with_abort(&mut self, shim: &str) -> Token {
+        let epoch = AbortEpoch::Pushed(AppendId([9; 16]));
+        let sticky_aborts = vec![StickyAbort { session: key(), epoch }];
+        self.send(0, shim, Request::Hello(Hello { sticky_aborts, ..hello(shim) }))
+    }
+
+    fn order(&mut self, request: &str, kind: OrderKind) -> Token {
+        let token = self.token();
+        let request = RequestId::new(request).unwrap();
+        let order = Order { request, actor: "tester".parse().unwrap(), kind };
+        self.engines[0].handle(self.now, Input::Order { token, order: Box::new(order) });
+        self.settle();
+        token
+    }
+
+    pub(super) fn create(&mut self, spec: SessionSpec) -> Token {
+        self.create_named("main", spec)
+    }
+
+    pub(super) fn create_named(&mut self, session: &str, spec: SessionSpec) -> Token {
+        let mut digest = Hash::default();
+        digest[0] = u8::try_from(spec.safety.max_affected_requests).unwrap();
+        self.order(
+            &format!("create-{session}"),
+            OrderKind::Create { key: named(session), spec: Arc::new(spec), digest },
+        )
+    }
+
+    pub(super) fn command(&mut self, request: &str, command: ClientCommand) -> Token {
+        self.command_for("main", request, command)
+    }
+
+    pub(super) fn command_for(
+        &mut self,
+        session: &str,
+        request: &str,
+        command: ClientCommand,
+    ) -> Token {
+        self.order(request, OrderKind::Session { key: named(session), command })
+    }
+
+    pub(super) fn abort(&mut self) -> Token {
+        self.command("abort", ClientCommand::Abort { reason: "enough".into() })
+    }
+
+    pub(super) fn engage(&mut self) -> Token {
+        self.order("engage", OrderKind::Engage { scope: Scope::Fleet, reason: "smoke".into() })
+    }
+
+    pub(super) fn release(&mut self) -> Token {
+        self.order("release", OrderKind::Release { scope: Scope::Fleet, reason: "clear".into() })
+    }
+
+    pub(super) fn reply(&self, token: Token) -> Option<Reply> {
+        self.replies.get(&token).cloned()
+    }
+
+    pub(super) fn ordered(&self, token: Token) -> Option<Result<SessionKeyOrScope, OrderError>> {
+        self.orders.get(&token).cloned()
+    }
+
+    pub(super) fn session(&self) -> Session {
+        let index = self.alive.iter().position(|alive| *alive).unwrap();
+        self.engines[index].world().session(&key()).unwrap().clone()
+    }
+
+    pub(super) fn pushed(&self, which: impl Fn(&AbortEpoch) -> bool) -> bool {
+        self.commands
+            .iter()
+            .any(|(_, command)| matches!(command, Command::Abort { epoch, .. } if which(epoch)))
+    }
+}
+
+fn logged(sequence: u64, id: AppendId, write: &Write) -> Input {
+    let entry = match write.clone() {
+        Write::Session(key, _, record) => Entry::Session(key, record),
+        Write::Lever(scope, _, record) => Entry::Lever(scope, record),
+        Write::Barrier => Entry::Other,
+    };
+    let mut hash = Hash::default();
+    hash[..8].copy_from_slice(&sequence.to_le_bytes());
+    Input::Logged { sequence, append: Some(id), entry: Box::new(entry), hash }
+}
+
+fn expected(write: &Write) -> u64 {
+    match write {
+        Write::Session(_, expected, _) | Write::Lever(_, expected, _) => *expected,
+        Write::Barrier => 0,
+    }
+}

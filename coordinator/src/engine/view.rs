@@ -1,0 +1,112 @@
+//! What clients see of the state.
+
+use std::time::Duration;
+
+use squall_domain::evidence::{SessionEvidence, Sums};
+use squall_domain::lever::{Lever, Scope};
+use squall_domain::session::Session;
+use squall_proto::vocabulary::id::{Holder, ShimId, TenantId};
+use squall_proto::vocabulary::message::{Hello, Sample};
+use squall_proto::vocabulary::time::UnixMillis;
+
+use super::{Engine, Now};
+
+/// How far a stop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody stopped the session for good.
+    None,
+    /// Shims were told, but it is not durable yet.
+    Pushed,
+    /// It is in the log.
+    Aborted,
+    /// Every holder confirmed, or every lease is over for certain.
+    Proven,
+}
+
+/// A session with everything that is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionView {
+    /// The fold of its subject.
+    pub session: Session,
+    /// What its shims counted.
+    pub sums: Sums,
+    /// The newest samples, oldest first.
+    pub samples: Vec<(Holder, Sample)>,
+    /// Permits that may still be in use.
+    pub outstanding: u64,
+    /// How far its stop is.
+    pub stage: Stage,
+    /// When its abort was accepted by this replica, where it was.
+    pub pushed_at: Option<UnixMillis>,
+    /// By when every holder is inert at the latest, once the clock of that runs.
+    pub inert_by: Option<UnixMillis>,
+    /// When this was true.
+    pub at: UnixMillis,
+}
+
+/// The connected shims.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetView {
+    /// By tenant and name.
+    pub shims: Vec<ShimView>,
+}
+
+/// One connected shim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShimView {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub shim: ShimId,
+    /// What it said of itself.
+    pub hello: Hello,
+    /// Time since it was heard last.
+    pub heard_ago: Duration,
+    /// Sequence of its plan, as of its newest renewal.
+    pub plan: Option<u64>,
+}
+
+/// One lever.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HaltView {
+    /// Whose.
+    pub scope: Scope,
+    /// Its state.
+    pub lever: Lever,
+}
+
+impl Engine {
+    pub(super) fn view(&mut self, now: Now, session: Session) -> SessionView {
+        let evidence = self.archive.of(&session.key);
+        let sums = evidence.map(SessionEvidence::sums).unwrap_or_default();
+        let samples =
+            evidence.map(|evidence| evidence.samples().cloned().collect()).unwrap_or_default();
+        let pushed_at = self.pushed.get(&session.key).map(|(_, at)| *at);
+        let stage = match &session.stop {
+            Some(stop) if stop.proof.is_some() => Stage::Proven,
+            Some(_) => Stage::Aborted,
+            None if pushed_at.is_some() => Stage::Pushed,
+            None => Stage::None,
+        };
+        let outstanding = if session.phase.is_live() { self.outstanding(now, &session) } else { 0 };
+        let inert_by = self.inert_by(now, &session);
+        SessionView {
+            sums,
+            samples,
+            outstanding,
+            stage,
+            pushed_at,
+            inert_by,
+            at: now.wall,
+            session,
+        }
+    }
+
+    pub(super) fn halts(&self) -> Vec<HaltView> {
+        self.world
+            .levers()
+            .map(|(scope, lever)| HaltView { scope: scope.clone(), lever: lever.clone() })
+            .collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! The pump of one replica: moves inputs into the [`Engine`] and carries out what comes out of it.
+//!
+//! All sources meet in one loop, in one task, so that the engine needs no locks. Nothing is decided here.
+
+mod handle;
+mod pump;
+
+pub use handle::{Gone, Handle};
+pub use pump::{Clock, HostClock, Settings, run};

@@ -1,0 +1,421 @@
+//! The loop: every source in one `select!`, every output carried out right after.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use squall_domain::evidence::Archive;
+use squall_domain::world::World;
+use squall_proto::subject::{Partition, Subject, TenantSubject};
+use squall_proto::vocabulary::id::{AppendId, TenantId};
+use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
+use squall_proto::wire;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::handle::{Call, Handle, Inbox};
+use crate::engine::{
+    Answer, AppendFailure, Engine, Identity, Input, Now, OrderError, Output, SessionKeyOrScope,
+    Token, Write,
+};
+use crate::fleet::bus::{Bus, Received, ReplyTo};
+use crate::journal::{Append, AppendError, Expected, Journal, Snapshot, TailEvent, codec};
+
+/// How often time passes for the engine: its shortest interval is 200 ms.
+const TICK: Duration = Duration::from_millis(50);
+/// Format of snapshots: another one is ignored, and the log is read from its beginning.
+const SNAPSHOT_FORMAT: u32 = 1;
+/// A snapshot is worth its bytes after this many records.
+const SNAPSHOT_AFTER: u64 = 5_000;
+/// And not more often than this.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+
+/// The two clocks.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Now;
+}
+
+/// The host's clocks: `CLOCK_BOOTTIME` and the wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostClock;
+
+impl Clock for HostClock {
+    fn now(&self) -> Now {
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let nanos = u64::try_from(boot.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000)
+            + u64::try_from(boot.tv_nsec).unwrap_or(0);
+        let wall =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Now {
+            boot: BootNanos(nanos),
+            wall: UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// What a replica runs on.
+pub struct Settings {
+    /// What it is.
+    pub identity: Identity,
+    /// Its log.
+    pub journal: Arc<dyn Journal>,
+    /// Its connections.
+    pub bus: Bus,
+    /// What comes in on them.
+    pub received: mpsc::Receiver<Received>,
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Starts a replica on the current tokio runtime. It runs until `shutdown`, then the join handle ends.
+#[must_use]
+pub fn run(
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> (Handle, tokio::task::JoinHandle<()>) {
+    let (handle, inbox) = Handle::new();
+    let task = tokio::spawn(async move { Pump::start(settings, inbox).await.run(shutdown).await });
+    (handle, task)
+}
+
+type Ordered = oneshot::Sender<Result<SessionKeyOrScope, OrderError>>;
+type Asked = oneshot::Sender<Answer>;
+
+struct Pump {
+    engine: Engine,
+    journal: Arc<dyn Journal>,
+    bus: Bus,
+    clock: Arc<dyn Clock>,
+    inbox: Inbox,
+    received: mpsc::Receiver<Received>,
+    log: BoxStream<'static, TailEvent>,
+    evidence: Option<BoxStream<'static, TailEvent>>,
+    appended: (mpsc::UnboundedSender<Landed>, mpsc::UnboundedReceiver<Landed>),
+    next_token: u64,
+    replies: HashMap<Token, ReplyTo>,
+    orders: HashMap<Token, Ordered>,
+    queries: HashMap<Token, Asked>,
+    snapshot_at: (u64, BootNanos),
+}
+
+type Landed = (AppendId, Result<u64, AppendFailure>);
+
+/// One thing that happened, whatever its source.
+enum Happened {
+    Log(TailEvent),
+    LogEnded,
+    Evidence(Option<TailEvent>),
+    Landed(Landed),
+    Received(Received),
+    Called(Call),
+    Ticked,
+    Stop,
+}
+
+impl Pump {
+    async fn start(settings: Settings, inbox: Inbox) -> Self {
+        let Settings { identity, journal, bus, received, clock } = settings;
+        let (world, archive) = restore(&*journal).await;
+        let log = journal.tail(world.applied);
+        let snapshot_at = (world.applied, clock.now().boot);
+        Self {
+            engine: Engine::new(identity, world, archive),
+            log,
+            evidence: None,
+            journal,
+            bus,
+            clock,
+            inbox,
+            received,
+            // One entry for each append in flight, of which each subject has one and barriers another: bounded by them.
+            appended: mpsc::unbounded_channel(),
+            next_token: 0,
+            replies: HashMap::new(),
+            orders: HashMap::new(),
+            queries: HashMap::new(),
+            snapshot_at,
+        }
+    }
+
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let happened = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => Happened::Stop,
+                _ = ticks.tick() => Happened::Ticked,
+                Some(landed) = self.appended.1.recv() => Happened::Landed(landed),
+                event = self.log.next() => event.map_or(Happened::LogEnded, Happened::Log),
+                Some(call) = self.inbox.calls.recv() => Happened::Called(call),
+                Some(received) = self.received.recv() => Happened::Received(received),
+                event = next(&mut self.evidence) => Happened::Evidence(event),
+            };
+            if matches!(happened, Happened::Stop) {
+                return;
+            }
+            let Some(input) = self.input(happened) else { continue };
+            let now = self.clock.now();
+            self.engine.handle(now, input);
+            self.perform().await;
+            self.keep_snapshot(now);
+        }
+    }
+
+    fn input(&mut self, happened: Happened) -> Option<Input> {
+        match happened {
+            Happened::Stop => None,
+            Happened::Ticked => Some(Input::Tick),
+            Happened::Landed((id, result)) => Some(Input::Appended { id, result }),
+            Happened::Log(event) => self.logged(event),
+            Happened::LogEnded => {
+                self.log = futures::stream::pending().boxed();
+                Some(Input::LogDamaged("the log can't be read any more".to_owned()))
+            }
+            Happened::Evidence(event) => self.evidence_input(event?),
+            Happened::Received(received) => self.received_input(received),
+            Happened::Called(Call::Order(order, sender)) => {
+                let token = self.token();
+                self.orders.insert(token, sender);
+                Some(Input::Order { token, order })
+            }
+            Happened::Called(Call::Query(query, sender)) => {
+                let token = self.token();
+                self.queries.insert(token, sender);
+                Some(Input::Query { token, query })
+            }
+        }
+    }
+
+    fn logged(&mut self, event: TailEvent) -> Option<Input> {
+        match event {
+            TailEvent::Entry(entry) => match codec::decode(&entry.subject, &entry.bytes) {
+                Ok(decoded) => Some(Input::Logged {
+                    sequence: entry.sequence,
+                    append: entry.id,
+                    entry: Box::new(decoded),
+                    hash: codec::hash(&entry.bytes),
+                }),
+                Err(error) => {
+                    Some(Input::LogDamaged(format!("record {}: {error}", entry.sequence)))
+                }
+            },
+            TailEvent::CaughtUp { .. } => {
+                // Evidence is judged by the sessions that the log has, so the log comes first.
+                if self.evidence.is_none() {
+                    self.evidence =
+                        Some(self.journal.evidence_tail(self.engine.archive().sequence));
+                }
+                Some(Input::CaughtUp)
+            }
+            TailEvent::Damaged { why } => Some(Input::LogDamaged(why.to_string())),
+        }
+    }
+
+    fn evidence_input(&mut self, event: TailEvent) -> Option<Input> {
+        match event {
+            TailEvent::Entry(entry) => {
+                let Subject::Tenant { tenant, subject: TenantSubject::Evidence { shim, .. } } =
+                    entry.subject
+                else {
+                    return None;
+                };
+                match wire::decode_evidence(&entry.bytes) {
+                    Ok(evidence) => Some(Input::Evidence {
+                        sequence: entry.sequence,
+                        tenant,
+                        shim,
+                        evidence: Box::new(evidence),
+                    }),
+                    Err(error) => {
+                        tracing::warn!(%tenant, %shim, %error, "dropped evidence that is none");
+                        None
+                    }
+                }
+            }
+            TailEvent::CaughtUp { .. } => None,
+            TailEvent::Damaged { why } => {
+                tracing::error!(%why, "evidence can't be read; counts stand still");
+                self.evidence = Some(futures::stream::pending().boxed());
+                None
+            }
+        }
+    }
+
+    fn received_input(&mut self, received: Received) -> Option<Input> {
+        match received {
+            Received::Alive(replica) => Some(Input::Alive(replica)),
+            Received::Request { tenant, shim, request, reply: Some(reply) } => {
+                let token = self.token();
+                self.replies.insert(token, reply);
+                Some(Input::Request { token, tenant, shim, request })
+            }
+            Received::Request { tenant, shim, request, reply: None } => match *request {
+                squall_proto::vocabulary::message::Request::Hello(hello) => {
+                    Some(Input::Overheard { tenant, shim, hello: Box::new(hello) })
+                }
+                squall_proto::vocabulary::message::Request::Sync(_)
+                | squall_proto::vocabulary::message::Request::Ask(_)
+                | squall_proto::vocabulary::message::Request::Renew(_)
+                | squall_proto::vocabulary::message::Request::Close(_)
+                | squall_proto::vocabulary::message::Request::Inert(_) => None,
+            },
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    async fn perform(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Append(id, write) => self.append(id, &write),
+                Output::Reply(token, reply) => {
+                    if let Some(to) = self.replies.remove(&token) {
+                        self.bus.reply(to, &reply);
+                    }
+                }
+                // A client that is gone doesn't wait for its answer.
+                Output::Ordered(token, result) => {
+                    self.orders.remove(&token).map(|sender| sender.send(result).ok());
+                }
+                Output::Answered(token, answer) => {
+                    self.queries.remove(&token).map(|sender| sender.send(*answer).ok());
+                }
+                Output::Command { tenant, shim, lane, command } => {
+                    self.bus.command(tenant, shim, lane, &command)
+                }
+                Output::Alive => self.bus.alive(),
+                Output::Own(partitions) => {
+                    if let Err(error) = self.bus.own(&partitions).await {
+                        tracing::error!(%error, "partitions without an ear: their shims get no answers");
+                    }
+                }
+                Output::Changed(keys) => {
+                    // Nobody watches: nothing to do.
+                    let _watchers = self.inbox.changes.send(keys.into());
+                }
+            }
+        }
+    }
+
+    fn append(&self, id: AppendId, write: &Write) {
+        let append = match self.encoded(id, write) {
+            Ok(append) => append,
+            Err(error) => {
+                let failure = AppendFailure::Refused(error.to_string());
+                // The receiver is ours and lives as long as we do.
+                let _sent = self.appended.0.send((id, Err(failure)));
+                return;
+            }
+        };
+        let (journal, landed) = (Arc::clone(&self.journal), self.appended.0.clone());
+        tokio::spawn(async move {
+            let result = match journal.append(append).await {
+                Ok(appended) if appended.duplicate => Err(AppendFailure::Unclear),
+                Ok(appended) => Ok(appended.sequence),
+                Err(error) => Err(failure(error)),
+            };
+            // Nobody listens any more when the replica has stopped.
+            let _sent = landed.send((id, result));
+        });
+    }
+
+    fn encoded(&self, id: AppendId, write: &Write) -> Result<Append, codec::Error> {
+        let append = |subject, expected, bytes: Bytes| Append { subject, expected, id, bytes };
+        Ok(match write {
+            Write::Session(key, expected, record) => append(
+                Subject::SessionLog { session: key.clone() },
+                Expected::Revision(*expected),
+                codec::encode_session(record)?,
+            ),
+            Write::Lever(scope, expected, record) => {
+                let scope = match scope {
+                    squall_domain::lever::Scope::Fleet => TenantId::fleet(),
+                    squall_domain::lever::Scope::Tenant(tenant) => tenant.clone(),
+                };
+                append(
+                    Subject::LeverLog { scope },
+                    Expected::Revision(*expected),
+                    codec::encode_lever(record)?,
+                )
+            }
+            Write::Barrier => {
+                let replica = self.engine.replica().clone();
+                append(Subject::BarrierLog { replica }, Expected::Any, Bytes::new())
+            }
+        })
+    }
+
+    /// The owner of the first partition keeps a snapshot for those that start later.
+    fn keep_snapshot(&mut self, now: Now) {
+        let (sequence, at) = self.snapshot_at;
+        let applied = self.engine.world().applied;
+        let due = applied >= sequence + SNAPSHOT_AFTER && now.boot.since(at) >= SNAPSHOT_EVERY;
+        let first = Partition::all().next();
+        if !due || !first.is_some_and(|partition| self.engine.owns_partition(partition)) {
+            return;
+        }
+        self.snapshot_at = (applied, now.boot);
+        let bytes = match postcard::to_allocvec(&(self.engine.world(), self.engine.archive())) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) => return tracing::error!(%error, "a snapshot can't be written"),
+        };
+        let (journal, snapshot) = (
+            Arc::clone(&self.journal),
+            Snapshot { sequence: applied, format: SNAPSHOT_FORMAT, bytes },
+        );
+        tokio::spawn(async move {
+            if let Err(error) = journal.save_snapshot(snapshot).await {
+                tracing::warn!(%error, "a snapshot was not kept; the next start reads more of the log");
+            }
+        });
+    }
+}
+
+/// What the newest snapshot holds; without one, or with one that can't be read, the log is read from its beginning.
+async fn restore(journal: &dyn Journal) -> (World, Archive) {
+    let snapshot = match journal.load_snapshot().await {
+        Ok(Some(snapshot)) if snapshot.format == SNAPSHOT_FORMAT => snapshot,
+        Ok(_) => return Default::default(),
+        Err(error) => {
+            tracing::warn!(%error, "no snapshot could be read; the log is read from its beginning");
+            return Default::default();
+        }
+    };
+    match postcard::from_bytes(&snapshot.bytes) {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::warn!(%error, "the snapshot can't be used; the log is read from its beginning");
+            Default::default()
+        }
+    }
+}
+
+/// The next event of a stream that may not be there yet.
+async fn next(stream: &mut Option<BoxStream<'static, TailEvent>>) -> Option<TailEvent> {
+    match stream {
+        Some(stream) => match stream.next().await {
+            Some(event) => Some(event),
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+fn failure(error: AppendError) -> AppendFailure {
+    match error {
+        AppendError::Conflict { .. } => AppendFailure::Conflict,
+        AppendError::Unanswered { .. } => AppendFailure::Unclear,
+        AppendError::Full { text } => AppendFailure::Full(text),
+        error @ (AppendError::TooLarge { .. } | AppendError::Refused { .. }) => {
+            AppendFailure::Refused(error.to_string())
+        }
+    }
+}
