@@ -1,12 +1,14 @@
 //! The log and what stands beside it, as bytes: append by compare-and-swap, read in order, say how durable it is.
 //!
 //! [`Journal`] is what the engine needs of a log. [`memory`] keeps it in memory with
-//! faults that tests control; [`contract`] is the suite that both pass. 
+//! faults that tests control; [`contract`] is the suite that both pass.
 //!
 //! Not here: which events exist, when to write, and what to do after a conflict. A journal never repeats a write
 //! under another id and never decides that an unanswered write failed.
 
+pub mod codec;
 pub mod contract;
+pub mod jetstream;
 pub mod memory;
 
 use bytes::Bytes;

@@ -1,0 +1,54 @@
+//! Records of levers.
+
+use squall_domain::event::{LeverEvent, Record, Recorded, Totals};
+use squall_proto::vocabulary::id::AppendId;
+use squall_proto::vocabulary::time::UnixMillis;
+use squall_proto::wire::v1;
+use squall_proto::wire::v1::stored_lever_event::Event as Stored;
+
+use super::{Error, VERSION, bytes, load_command, required, store_command};
+
+pub(super) fn store(record: &Record<LeverEvent>) -> v1::StoredLeverRecord {
+    // A lever has no permits: its totals are not stored.
+    let Record { append, at, previous, totals: _, events } = record;
+    v1::StoredLeverRecord {
+        version: VERSION,
+        append: append.0.to_vec(),
+        previous: previous.to_vec(),
+        at_ms: at.0,
+        events: events.iter().map(store_event).collect(),
+    }
+}
+
+fn store_event(recorded: &Recorded<LeverEvent>) -> v1::StoredLeverEvent {
+    let Recorded { command, event } = recorded;
+    let event = match event {
+        LeverEvent::Engaged { reason } => {
+            Stored::Engaged(v1::StoredEngaged { reason: reason.clone() })
+        }
+        LeverEvent::Released { reason } => {
+            Stored::Released(v1::StoredReleased { reason: reason.clone() })
+        }
+    };
+    v1::StoredLeverEvent { command: command.as_ref().map(store_command), event: Some(event) }
+}
+
+pub(super) fn load(stored: v1::StoredLeverRecord) -> Result<Record<LeverEvent>, Error> {
+    let v1::StoredLeverRecord { version: _, append, previous, at_ms, events } = stored;
+    Ok(Record {
+        append: AppendId(bytes("append", &append)?),
+        at: UnixMillis(at_ms),
+        previous: bytes("previous", &previous)?,
+        totals: Totals::default(),
+        events: events.into_iter().map(load_event).collect::<Result<_, _>>()?,
+    })
+}
+
+fn load_event(stored: v1::StoredLeverEvent) -> Result<Recorded<LeverEvent>, Error> {
+    let v1::StoredLeverEvent { command, event } = stored;
+    let event = match required("event", event)? {
+        Stored::Engaged(v1::StoredEngaged { reason }) => LeverEvent::Engaged { reason },
+        Stored::Released(v1::StoredReleased { reason }) => LeverEvent::Released { reason },
+    };
+    Ok(Recorded { command: command.map(load_command).transpose()?, event })
+}
