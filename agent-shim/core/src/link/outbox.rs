@@ -72,7 +72,7 @@ impl Outbox {
 
 impl Link {
     pub(super) fn evidence_due(&mut self, plane: &mut impl Plane) {
-        if !self.evidence_wake().is_some_and(|due| due <= self.now) {
+        if self.evidence_wake().is_none_or(|due| due > self.now) {
             return;
         }
         let repeat = !self.outbox.repeat.is_empty() && self.outbox.repeat_at <= self.now;

@@ -1,13 +1,11 @@
 //! What the link needs of the data plane: the plan's way in, the wallets that permits go into, and the evidence.
 
-use std::sync::Arc;
-
 use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::message::{CountRow, GrantScope, Sample, ScopeKeys, TraceRow};
 use squall_proto::vocabulary::time::BootNanos;
 
 use crate::plan::ActiveSession;
-use crate::registry::{Announced, Registry};
+use crate::registry::Announced;
 
 /// Permits of one grant, on their way into a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]

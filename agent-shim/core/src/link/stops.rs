@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
+use squall_proto::vocabulary::blast_radius::Strictness;
 use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::limits::HELLO_LIST_MAX;
 use squall_proto::vocabulary::message::{Inert, Renew, Reply, Request, StickyAbort};
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::time::BootNanos;
-
-use squall_proto::vocabulary::blast_radius::Strictness;
 
 use super::contact::backoff;
 use super::pace::{self, DRAIN_LOOK, Retry, STOP_SPREAD};
@@ -17,9 +16,9 @@ use super::port::Plane;
 use super::session::Gate;
 use super::{Correlation, Link, Output, Pending};
 
-/// Most aborts kept. Past it the shim can't know any more what may run, so nothing does.
-const ABORTS_MAX: usize = 4096;
-/// An abort that the log has, though the plan never showed under which number, is kept this long.
+/// Most aborts kept: those that matter no more make room. If all of them matter, nothing may run any more.
+const ABORTS_MAX: usize = 1024;
+/// An abort that the log has, though the plan never showed under which number, may still be confirmed anew this long.
 const RECORDED_KEPT: Duration = Duration::from_secs(600);
 /// A session that left the plan is kept this long: its last evidence is on its way.
 const LEFT_KEPT: Duration = Duration::from_secs(10);
@@ -46,19 +45,31 @@ impl Sticky {
             (AbortEpoch::Logged(_), AbortEpoch::Pushed(_)) => false,
         }
     }
+
+    /// Whether nothing is left to be said of it.
+    fn is_settled(&self, now: BootNanos) -> bool {
+        let last = match self.epoch {
+            AbortEpoch::Logged(_) => true,
+            AbortEpoch::Pushed(_) => now.since(self.since) >= RECORDED_KEPT,
+        };
+        self.recorded && !self.inert.is_wanted() && last
+    }
 }
 
 impl Link {
     /// The session is over for good.
     pub(super) fn abort(&mut self, key: &SessionKey, epoch: AbortEpoch) {
-        let now = self.now;
+        if self.aborts.len() >= ABORTS_MAX {
+            self.make_room();
+        }
+        let (now, full) = (self.now, self.aborts.len() >= ABORTS_MAX);
         match self.aborts.get_mut(key) {
             Some(sticky) if sticky.is_news(epoch) => {
                 sticky.epoch = epoch;
                 sticky.inert = Retry::at(pace::INERT, now);
             }
             Some(_) => {}
-            None if self.aborts.len() >= ABORTS_MAX => self.jammed = true,
+            None if full => self.jammed = true,
             None => {
                 let mut report = Retry::idle(pace::REPORT);
                 report.failed(now, Duration::ZERO, &mut self.random);
@@ -69,6 +80,17 @@ impl Link {
         }
         if matches!(epoch, AbortEpoch::Logged(_)) {
             self.recorded(key);
+        }
+    }
+
+    /// Drops the oldest abort of which nothing is left to be said, and whose session is not known here any more.
+    fn make_room(&mut self) {
+        let settled = |(key, sticky): &(&SessionKey, &Sticky)| {
+            sticky.is_settled(self.now) && !self.sessions.contains_key(*key)
+        };
+        let oldest = self.aborts.iter().filter(settled).min_by_key(|(_, sticky)| sticky.since);
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.aborts.remove(&key);
         }
     }
 
@@ -232,18 +254,9 @@ impl Link {
         }
     }
 
-    /// Forgets what can't matter any more: sessions that are over, and aborts that no plan can undo.
+    /// Forgets sessions that are over. Their aborts stay: no plan brings them back.
     pub(super) fn forget(&mut self, plane: &mut impl Plane) {
-        let known = self.versions.version().map_or(0, |version| version.sequence);
-        let (now, sessions) = (self.now, &self.sessions);
-        self.aborts.retain(|key, sticky| {
-            let in_plan = sessions.get(key).is_some_and(|session| session.plan.is_some());
-            let shown = match sticky.epoch {
-                AbortEpoch::Logged(sequence) => known >= sequence,
-                AbortEpoch::Pushed(_) => now.since(sticky.since) >= RECORDED_KEPT,
-            };
-            !sticky.recorded || sticky.inert.is_wanted() || in_plan || !shown
-        });
+        let now = self.now;
         let over: Vec<SessionKey> = self
             .sessions
             .iter()
@@ -253,7 +266,7 @@ impl Link {
                     && session.grant.is_none()
                     && self.contact.welcomed
                     && session.left_at.is_some_and(|left| now.since(left) >= LEFT_KEPT)
-                    && !self.aborts.contains_key(key)
+                    && self.aborts.get(*key).is_none_or(|sticky| sticky.is_settled(now))
                     && !self.closes.holds(key, self.identity.incarnation)
                     && plane.held(key).running == 0
             })

@@ -1,0 +1,99 @@
+//! Evidence: changed rows only, cumulative, batched, said again where nobody may have heard it.
+
+use squall_proto::vocabulary::counts::Counts;
+use squall_proto::vocabulary::id::ExperimentName;
+use squall_proto::vocabulary::message::CountRow;
+
+use super::*;
+
+fn row(name: &str, applied: u64) -> CountRow {
+    CountRow {
+        session: key(name),
+        experiment: ExperimentName::new("latency").unwrap(),
+        agent: AgentName::new("planner").unwrap(),
+        counts: Counts { seen: applied, chosen: applied, applied, ..Counts::default() },
+    }
+}
+
+#[test]
+fn what_was_applied_after_a_quiet_time_goes_out_at_once() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.pass(ms(5_000));
+    world.plane.counts = vec![row("s", 1)];
+    world.input(Input::Stirred);
+    assert_eq!(world.published()[0].rows, vec![row("s", 1)]);
+}
+
+#[test]
+fn a_busy_process_sends_evidence_five_times_a_second_at_most() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    let mut messages = 0;
+    for n in 1..=1000 {
+        world.pass(ms(2));
+        world.plane.counts = vec![row("s", n)];
+        world.input(Input::Stirred);
+        messages += world.published().len();
+    }
+    assert!((9..=12).contains(&messages), "{messages} messages in 2 s");
+}
+
+#[test]
+fn only_what_changed_is_sent_and_each_session_apart() {
+    let mut world = World::with(vec![live("s", "strict"), live("t", "strict")]);
+    world.plane.counts = vec![row("s", 1), row("t", 1)];
+    world.pass(ms(1_000));
+    assert_eq!(world.published().len(), 2);
+    world.pass(ms(4_000));
+    world.published();
+    world.plane.counts = vec![row("s", 1), row("t", 2)];
+    world.pass(ms(1_000));
+    let evidence = world.published();
+    assert_eq!(evidence.len(), 1);
+    assert_eq!(evidence[0].rows, vec![row("t", 2)]);
+}
+
+#[test]
+fn the_last_values_are_said_once_more_and_then_no_more() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.plane.counts = vec![row("s", 3)];
+    world.pass(ms(1_000));
+    assert_eq!(world.published().len(), 1);
+    world.pass(ms(4_000));
+    assert_eq!(world.published().len(), 1);
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.published().len(), 0);
+}
+
+#[test]
+fn everything_is_said_again_after_contact_was_lost() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.plane.counts = vec![row("s", 3)];
+    world.pass(Duration::from_secs(10));
+    world.published();
+    world.input(Input::Disconnected);
+    world.plane.counts = vec![row("s", 4)];
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.published().len(), 0, "nothing is said to nobody");
+    world.input(Input::Connected);
+    world.welcome();
+    assert_eq!(world.published()[0].rows, vec![row("s", 4)]);
+}
+
+#[test]
+fn many_rows_are_spread_over_messages() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.plane.counts = (0..2500)
+        .map(|n| CountRow { agent: AgentName::new(format!("a{n}")).unwrap(), ..row("s", 1) })
+        .collect();
+    world.pass(ms(1_000));
+    let evidence = world.published();
+    assert_eq!(evidence.iter().map(|e| e.rows.len()).collect::<Vec<_>>(), [1024, 1024, 452]);
+}
+
+#[test]
+fn a_process_without_sessions_is_silent() {
+    let mut world = World::with(vec![]);
+    world.plane.counts = vec![row("s", 1)];
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.published().len(), 0);
+}
