@@ -6,6 +6,8 @@
 //!
 //! Both sides depend on this crate and never on each other.
 
+#[cfg(test)]
+mod strategies;
 pub mod subject;
 pub mod vocabulary;
 #[cfg(feature = "wire")]

@@ -55,8 +55,8 @@ impl Partition {
 /// FNV-1a with 64 bits, the same in every language and forever: moving sessions between partitions while replicas of
 /// two versions run would give them two owners.
 ///
-/// Source: Fowler, Noll, Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>, "FNV-1a" and "xor-folding". The fold is needed
-/// here: the low six bits of an FNV hash depend only on the low six bits of each byte.
+/// Source: Fowler, Noll, Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>, "FNV-1a" and "xor-folding". The fold
+/// lets higher bits take part: the low six bits of an FNV hash depend only on the low six bits of each byte.
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

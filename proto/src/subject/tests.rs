@@ -1,21 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn token<T: FromStr + fmt::Debug>() -> impl Strategy<Value = T>
-where
-    T::Err: fmt::Debug,
-{
-    "[A-Za-z0-9_-]{1,64}".prop_map(|text| text.parse().expect("it is a token"))
-}
-
-fn real_tenant() -> impl Strategy<Value = TenantId> {
-    token::<TenantId>().prop_filter("has no shims", |tenant| !tenant.is_fleet())
-}
-
-fn log_tenant() -> impl Strategy<Value = TenantId> {
-    prop_oneof![token(), Just(TenantId::fleet())]
-}
+use crate::strategies::{log_tenant, real_tenant, session_key, token};
 
 fn partition() -> impl Strategy<Value = Partition> {
     (0_u16..64).prop_map(|number| Partition::new(number).expect("it is below 64"))
@@ -38,9 +24,7 @@ fn subjects() -> impl Strategy<Value = Subject> {
             .prop_map(|(tenant, subject)| Subject::Tenant { tenant, subject }),
         token().prop_map(|replica| Subject::Alive { replica }),
         partition().prop_map(|partition| Subject::ClientCommand { partition }),
-        (log_tenant(), token()).prop_map(|(tenant, session)| Subject::SessionLog {
-            session: SessionKey { tenant, session }
-        }),
+        session_key().prop_map(|session| Subject::SessionLog { session }),
         log_tenant().prop_map(|scope| Subject::LeverLog { scope }),
         token().prop_map(|replica| Subject::BarrierLog { replica }),
         log_tenant().prop_map(|tenant| Subject::AuditLog { tenant }),
@@ -124,6 +108,7 @@ fn filters(subject: &Subject) -> Vec<Filter> {
     };
     vec![
         Filter::Asks(partition),
+        Filter::Hellos,
         Filter::EvidenceOf(partition),
         Filter::Evidence,
         Filter::Alive,
@@ -142,6 +127,9 @@ fn expected(subject: &Subject) -> Vec<Filter> {
     match subject {
         Subject::Tenant { subject, .. } => match subject {
             TenantSubject::CommandAll | TenantSubject::CommandShim { .. } => vec![],
+            TenantSubject::Ask { partition, verb: Verb::Hello, .. } => {
+                vec![Filter::Asks(*partition), Filter::Hellos]
+            }
             TenantSubject::Ask { partition, .. } => vec![Filter::Asks(*partition)],
             TenantSubject::Evidence { partition, .. } => {
                 vec![Filter::EvidenceOf(*partition), Filter::Evidence]

@@ -30,6 +30,8 @@ pub const FAULT_DURATION_MS_MAX: u64 = 60_000;
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// Largest page of a plan in bytes, encoded (nats.md).
 pub const PLAN_BYTES_MAX: usize = 256 * 1024;
+/// Most live sessions, and most ended ones, in one page of a plan: with keys of usual length [`PLAN_BYTES_MAX`] is reached first.
+pub const PLAN_SESSIONS_MAX: usize = 4096;
 /// Largest session specification in bytes, as a file or encoded.
 pub const SPEC_BYTES_MAX: usize = 128 * 1024;
 /// Most agents, tools or seams that one shim may announce.

@@ -1,5 +1,6 @@
 //! A session's specification: as a person wrote it ([`SessionDraft`]), and as it is once everything was checked ([`SessionSpec`]).
 
+mod as_written;
 mod draft;
 
 use std::time::Duration;
