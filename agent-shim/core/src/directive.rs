@@ -1,12 +1,20 @@
 //! A chosen call whose permit is burned: what to do with it, and how it ended.
 
+mod effect;
+
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use squall_proto::vocabulary::id::{ExperimentName, InjectionId, SessionKey};
+use squall_proto::vocabulary::id::{ExperimentName, InjectionId, SessionKey, ToolName, TraceId};
+use squall_proto::vocabulary::time::BootNanos;
 
+use crate::draw::RequestKey;
+use crate::inline::InlineName;
 use crate::rewrite::{InputRewrite, OutputRewrite};
-use crate::site::Call;
+use crate::samples::{Record, What};
+use crate::site::{Call, Rule};
+use crate::wallet::Burn;
 
 /// A call that must be changed now.
 ///
@@ -15,55 +23,132 @@ use crate::site::Call;
 /// cancelled the call) ends as [`NotApplied::Dropped`] if it wasn't engaged, and as applied if it was.
 #[derive(Debug)]
 #[must_use = "the permit is burned: say how it ended"]
-pub struct Directive {}
+pub struct Directive {
+    rule: Arc<Rule>,
+    request: RequestKey,
+    serial: u64,
+    /// Present until the end was said.
+    burn: Option<Burn>,
+    engaged: Option<BootNanos>,
+    /// Kept for the case that the host drops the directive; empty where the seam doesn't know it.
+    trace: InlineName,
+}
 
 impl Directive {
+    #[inline]
+    pub(crate) fn new(rule: Arc<Rule>, burn: Burn, call: &Call<'_>, serial: u64) -> Self {
+        let trace = InlineName::of(call.trace.map_or("", TraceId::as_str));
+        Self { rule, request: call.request, serial, burn: Some(burn), engaged: None, trace }
+    }
+
     /// Goes to events, spans and error attributes, never into text that a model sees.
+    ///
+    /// Half of the incarnation, a hash of the request, and the number of the injection in this process: unique without
+    /// any randomness but the incarnation's.
     #[must_use]
     pub fn injection(&self) -> InjectionId {
-        todo!()
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.rule.live.incarnation().0[..8]);
+        id[8..12].copy_from_slice(&self.request.a.to_be_bytes());
+        id[12..].copy_from_slice(&self.serial.to_be_bytes()[4..]);
+        InjectionId(id)
     }
 
     /// The session.
     #[must_use]
     pub fn session(&self) -> &SessionKey {
-        todo!()
+        self.rule.live.key()
     }
 
     /// The experiment.
     #[must_use]
     pub fn experiment(&self) -> &ExperimentName {
-        todo!()
+        &self.rule.experiment().name
+    }
+
+    /// The tool or model that is called.
+    #[must_use]
+    pub fn tool(&self) -> &ToolName {
+        &self.rule.tool
     }
 
     /// What to do. Drawn from the request: the same for every attempt of it.
     #[must_use]
     pub fn effect(&self) -> Effect<'_> {
-        todo!()
+        effect::of(&self.rule, self.request)
     }
 
     /// Says that the fault reaches the host from now on (its delay begins).
     pub fn engage(&mut self) {
-        todo!()
+        self.engaged = Some(self.rule.live.shared.clock.now());
+        self.hit();
     }
 
     /// Whether a hold may go on: `false` after an abort, a fork, or the end of the lease. Then end it at once; the
     /// fault counts as applied for the time that it held.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        todo!()
+        let shared = &self.rule.live.shared;
+        self.rule.live.wallet().is_live(shared.clock.now(), &shared.guard)
     }
 
     /// The fault reached the agent and held its call for `held`. Only this counts as affected.
-    pub fn applied(self, call: &Call<'_>, held: Duration) {
-        let _ = (call, held);
-        todo!()
+    pub fn applied(mut self, call: &Call<'_>, held: Duration) {
+        self.is_about(call);
+        self.finish(What::Applied { held });
     }
 
     /// The fault could not be applied. The permit stays burned.
-    pub fn not_applied(self, call: &Call<'_>, why: NotApplied) {
-        let _ = (call, why);
-        todo!()
+    pub fn not_applied(mut self, call: &Call<'_>, why: NotApplied) {
+        self.is_about(call);
+        self.finish(What::NotApplied(why));
+    }
+
+    /// The trace as the adapter knows it at the end of the call: it may have learned it in between.
+    fn is_about(&mut self, call: &Call<'_>) {
+        if let Some(trace) = call.trace {
+            self.trace.set(trace.as_str());
+        }
+    }
+
+    fn finish(&mut self, what: What) {
+        let Some(burn) = self.burn.take() else { return };
+        let shared = &self.rule.live.shared;
+        match what {
+            What::Applied { .. } => {
+                self.rule.tally.applied();
+                self.hit();
+            }
+            What::NotApplied(_) | What::Failed => self.rule.tally.not_applicable(),
+        }
+        shared.samples.record(Record {
+            rule: Arc::clone(&self.rule),
+            injection: self.injection(),
+            trace: self.trace,
+            at: shared.clock.wall(),
+            what,
+        });
+        self.rule.live.wallet().finished(burn, shared.clock.now());
+    }
+
+    fn hit(&self) {
+        let shared = &self.rule.live.shared;
+        if let Ok(trace) = TraceId::new(self.trace.as_str()) {
+            shared.traces.hit(&trace, &self.rule, self.injection(), shared);
+        }
+    }
+}
+
+impl Drop for Directive {
+    fn drop(&mut self) {
+        if self.burn.is_some() {
+            let now = || self.rule.live.shared.clock.now();
+            let what = match self.engaged {
+                None => What::NotApplied(NotApplied::Dropped),
+                Some(at) => What::Applied { held: now().since(at) },
+            };
+            self.finish(what);
+        }
     }
 }
 
@@ -98,7 +183,7 @@ pub struct Failure<'a> {
     pub http_status: u16,
     /// What people and models read.
     pub message: Cow<'a, str>,
-    /// When the backend asks to come back; only with 429 and 503.
+    /// When the backend asks to come back: one second with 429 and 503, as servers do; otherwise never.
     pub retry_after: Option<Duration>,
     /// Whether trying again may help.
     pub retryable: bool,

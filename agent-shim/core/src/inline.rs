@@ -14,6 +14,12 @@ pub(crate) struct InlineName {
 impl InlineName {
     pub(crate) const EMPTY: Self = Self { len: 0, bytes: [0; NAME_BYTES_MAX] };
 
+    pub(crate) fn of(text: &str) -> Self {
+        let mut name = Self::EMPTY;
+        name.set(text);
+        name
+    }
+
     pub(crate) fn set(&mut self, text: &str) {
         let len = text.floor_char_boundary(NAME_BYTES_MAX);
         self.bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
@@ -37,8 +43,7 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_between_characters() {
-        let mut name = InlineName::EMPTY;
-        name.set(&"ä".repeat(100));
+        let mut name = InlineName::of(&"ä".repeat(100));
         assert_eq!(name.as_str(), "ä".repeat(64));
         name.set(&format!("x{}", "ä".repeat(100)));
         assert_eq!(name.as_str(), format!("x{}", "ä".repeat(63)));

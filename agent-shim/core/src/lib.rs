@@ -14,11 +14,12 @@
 //! [`Registry::trace_counts`], [`Registry::drain_samples`].
 
 mod clock;
-pub mod counts;
+mod counts;
 mod demand;
 mod directive;
 pub mod draw;
 mod inline;
+mod limits;
 pub mod link;
 mod live;
 pub mod local;
@@ -28,8 +29,11 @@ pub mod policy;
 mod registry;
 pub mod render;
 pub mod rewrite;
-pub mod samples;
+mod samples;
+mod shared;
 mod site;
+#[cfg(test)]
+mod testing;
 mod trace;
 pub mod wallet;
 

@@ -1,6 +1,10 @@
 //! All that a process knows: its sites, the sessions it takes part in, and the evidence of what it did.
 
-use std::sync::Arc;
+mod install;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use squall_proto::vocabulary::id::{AgentName, Incarnation, SessionKey, ToolName, TraceId};
 use squall_proto::vocabulary::message::{CountRow, Sample, TraceRow};
@@ -8,16 +12,34 @@ use squall_proto::vocabulary::seam::Seam;
 
 use crate::clock::{Clock, Wake};
 use crate::draw::RequestKey;
+use crate::limits::SITES_MAX;
 use crate::live::Live;
-use crate::plan::{ActiveSession, Installed};
+use crate::lock::{read, try_write, write};
 use crate::policy::Policy;
+use crate::shared::Shared;
 use crate::site::Site;
 use crate::trace::Outcome;
 use crate::wallet::{CloneGuard, Lease};
 
 /// The process's sites, sessions and evidence. One for each process; tests and [`Local`](crate::Local) have their own.
 #[derive(Debug)]
-pub struct Registry {}
+pub struct Registry {
+    shared: Arc<Shared>,
+    state: RwLock<State>,
+    sites_refused: AtomicU64,
+    fresh_requests: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sites: BTreeMap<AgentName, BTreeMap<ToolName, Vec<Arc<Site>>>>,
+    /// Sessions of the plan that run, in its order.
+    running: Vec<Arc<Live>>,
+    /// All sessions that are known, those that left the plan included.
+    known: BTreeMap<SessionKey, Arc<Live>>,
+    /// Sessions that left the plan, oldest first.
+    left: VecDeque<SessionKey>,
+}
 
 /// What a Hello says of the process.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -39,39 +61,42 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, policy: Policy, incarnation: Incarnation) -> Arc<Self> {
-        let _ = (clock, policy, incarnation);
-        todo!()
+        Arc::new(Self {
+            shared: Arc::new(Shared::new(clock, policy, incarnation)),
+            state: RwLock::default(),
+            sites_refused: AtomicU64::new(0),
+            fresh_requests: AtomicU64::new(0),
+        })
     }
 
     /// Whom to wake when a session wants permits. Only the first call counts.
     pub fn wake_with(&self, wake: Arc<dyn Wake>) {
-        let _ = wake;
-        todo!()
+        self.shared.wake_with(wake);
     }
 
     /// The life of this process.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        todo!()
+        self.shared.incarnation()
     }
 
     /// The owner's policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        todo!()
+        &self.shared.policy
     }
 
     /// The process's lease: nothing burns after its end.
     #[must_use]
     pub fn lease(&self) -> &Arc<Lease> {
-        todo!()
+        &self.shared.lease
     }
 
     /// Tells this process from a forked copy of it. The runtime's fork handler calls [`CloneGuard::invalidate`] in the
     /// child, and [`Registry::renew`] once the child is up.
     #[must_use]
     pub fn guard(&self) -> &Arc<CloneGuard> {
-        todo!()
+        &self.shared.guard
     }
 
     /// Starts anew in a forked child (or after a snapshot was restored): no sessions, no permits, no counters, another
@@ -80,93 +105,155 @@ impl Registry {
     /// # Errors
     /// [`ForkedMidway`] when a lock can't be had; then this process stays without chaos.
     pub fn renew(&self, incarnation: Incarnation) -> Result<(), ForkedMidway> {
-        let _ = incarnation;
-        todo!()
+        let shared = &self.shared;
+        shared.guard.invalidate();
+        shared.lease.end();
+        let mut state = try_write(&self.state).ok_or(ForkedMidway)?;
+        let State { sites, running, known, left } = &mut *state;
+        let all_sites = sites.values().flat_map(BTreeMap::values).flatten();
+        let unlocked = all_sites.fold(true, |all, site| site.disarm_after_fork() && all)
+            && shared.reborn(incarnation)
+            && shared.samples.clear()
+            && shared.traces.clear();
+        if !unlocked {
+            return Err(ForkedMidway);
+        }
+        shared.sessions_running.store(0, Ordering::Relaxed);
+        running.clear();
+        known.clear();
+        left.clear();
+        Ok(())
     }
 
     /// The site of this agent calling this tool through this seam: made at the first call, the same from then on.
     /// Keep it: looking it up takes a lock. Beyond the bound of sites it is one that always passes, and that is counted.
     pub fn site(&self, agent: &AgentName, tool: &ToolName, seam: &Seam) -> Arc<Site> {
-        let _ = (agent, tool, seam);
-        todo!()
+        if let Some(site) = read(&self.state).site(agent, tool, seam) {
+            return site;
+        }
+        let mut state = write(&self.state);
+        if let Some(site) = state.site(agent, tool, seam) {
+            return site;
+        }
+        let site = Arc::new(Site::new(agent, tool, seam, &self.shared));
+        if state.all_sites().count() >= SITES_MAX {
+            self.sites_refused.fetch_add(1, Ordering::Relaxed);
+            return site;
+        }
+        install::arm(&site, &state.running, &self.shared.policy, &mut Vec::new());
+        let tools = state.sites.entry(agent.clone()).or_default();
+        tools.entry(tool.clone()).or_default().push(Arc::clone(&site));
+        site
     }
 
     /// Sites that were asked for beyond the bound.
     #[must_use]
     pub fn sites_refused(&self) -> u64 {
-        todo!()
+        self.sites_refused.load(Ordering::Relaxed)
     }
 
     /// A request id for a seam that knows none: another one at each call, so nothing sticks over retries.
     #[must_use]
     pub fn fresh_request(&self) -> RequestKey {
-        todo!()
-    }
-
-    /// Makes `sessions` the plan: arms and disarms every site. Sessions that are gone stay known, with their wallets
-    /// (no permit burns any more) and counters, until [`Registry::forget`].
-    pub fn install(&self, sessions: &[ActiveSession]) -> Installed {
-        let _ = sessions;
-        todo!()
+        let number = self.fresh_requests.fetch_add(1, Ordering::Relaxed);
+        RequestKey::of_bytes(&number.to_le_bytes())
     }
 
     /// A session of the plan, or one that left it and wasn't forgotten.
     #[must_use]
     pub fn session(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        let _ = key;
-        todo!()
+        read(&self.state).known.get(key).map(Arc::clone)
     }
 
     /// All sessions that are known.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<Live>> {
-        todo!()
+        read(&self.state).known.values().map(Arc::clone).collect()
     }
 
-    /// Forgets a session that left the plan: its counters are reported and its permits closed.
-    pub fn forget(&self, key: &SessionKey) {
-        let _ = key;
-        todo!()
-    }
-
-    /// The owner's kill switch: disarms every site and stops every session, for good.
-    pub fn kill(&self) {
-        todo!()
-    }
-
-    /// Agents, tools and seams seen so far, each in the order of their names.
+    /// Agents, tools and seams seen so far.
     #[must_use]
     pub fn announced(&self) -> Announced {
-        todo!()
+        let state = read(&self.state);
+        let mut announced = Announced::default();
+        announced.agents.extend(state.sites.keys().cloned());
+        announced.tools.extend(state.all_sites().map(|site| site.tool().clone()));
+        announced.tools.sort();
+        announced.tools.dedup();
+        for site in state.all_sites() {
+            if !announced.seams.contains(site.seam()) {
+                announced.seams.push(site.seam().clone());
+            }
+        }
+        announced
     }
 
     /// All counters, with their newest values.
     #[must_use]
     pub fn counts(&self) -> Vec<CountRow> {
-        todo!()
+        let state = read(&self.state);
+        let mut rows = BTreeMap::new();
+        for live in state.known.values() {
+            for ((experiment, agent), tally) in live.tallies() {
+                rows.insert((live.key(), experiment, agent), tally.counts());
+            }
+        }
+        for (rule, calls) in state.all_sites().flat_map(|site| site.seen()) {
+            let known = state.known.get_key_value(rule.live.key());
+            let row = known.map(|(key, _)| (key, rule.index, rule.agent.clone()));
+            if let Some(counts) = row.and_then(|row| rows.get_mut(&row)) {
+                counts.seen += calls;
+            }
+        }
+        let row = |((session, index, agent), counts): ((&SessionKey, usize, AgentName), _)| {
+            let experiment = state.known.get(session)?.experiment(index).name.clone();
+            Some(CountRow { session: session.clone(), experiment, agent, counts })
+        };
+        rows.into_iter().filter_map(row).collect()
     }
 
     /// How traces ended, for each session.
     #[must_use]
     pub fn trace_counts(&self) -> Vec<TraceRow> {
-        todo!()
+        self.shared.traces.sweep(self.shared.clock.now());
+        read(&self.state).known.values().map(|live| live.trace_row()).collect()
     }
 
     /// The host's word on how a trace ended.
     pub fn outcome(&self, trace: &TraceId, outcome: Outcome) {
-        let _ = (trace, outcome);
-        todo!()
+        self.shared.traces.outcome(trace, outcome);
     }
 
-    /// Takes up to `max` samples, oldest first.
+    /// Takes up to `max` samples, the oldest first.
     pub fn drain_samples(&self, max: usize) -> Vec<Sample> {
-        let _ = max;
-        todo!()
+        self.shared.samples.drain(max)
     }
 
     /// Samples lost because their rings were full.
     #[must_use]
     pub fn samples_lost(&self) -> u64 {
-        todo!()
+        self.shared.samples.lost()
     }
 }
+
+impl State {
+    fn site(&self, agent: &AgentName, tool: &ToolName, seam: &Seam) -> Option<Arc<Site>> {
+        let sites = self.sites.get(agent)?.get(tool)?;
+        sites.iter().find(|site| site.seam() == seam).map(Arc::clone)
+    }
+
+    fn all_sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.sites.values().flat_map(BTreeMap::values).flatten()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // Records and traces hold sessions, which hold what holds the records.
+        let _ = self.shared.samples.clear();
+        let _ = self.shared.traces.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,10 @@ pub fn failure(failure: &Failure<'_>, shape: Shape, tool: &str, request: &[u8]) 
     let _ = (failure, shape, tool, request);
     todo!()
 }
+
+/// The standard reason of an HTTP status (RFC 9110, RFC 6585, and what model providers add).
+#[must_use]
+pub const fn reason(status: u16) -> &'static str {
+    let _ = status;
+    "Error"
+}

@@ -5,6 +5,14 @@ use squall_proto::vocabulary::fault::{Behavior, ContextTruncation, MalformedOutp
 
 use crate::directive::NotApplied;
 
+/// What an agent says that declines its task.
+pub(crate) const REFUSALS: [&str; 4] = [
+    "I'm sorry, but I can't help with that.",
+    "I'm not able to complete this task.",
+    "I don't think I'm the right agent for this, so I'll stop here.",
+    "I'd rather not do this without further confirmation.",
+];
+
 /// How an input changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputRewrite<'a> {

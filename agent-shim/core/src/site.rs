@@ -1,16 +1,46 @@
 //! Where a hook asks: one agent calling one tool through one seam.
+//!
+//! The host calls [`Site::decide`] at every tool or model call, nearly always with no session that matters to it:
+//!
+//! 1. `armed == 0`: one load. Idle and "sessions are live, none targets this site" are the same.
+//! 2. Armed: the filter ([`Filter`]) draws for each rule and compares. It reads only atomics that are never freed while
+//!    the site lives, so it needs neither lock nor reclamation; while a plan changes it may miss a call or name the wrong
+//!    rule.
+//! 3. A rule may choose the call: only then the rules themselves are read, under a lock that no hook waits for. What
+//!    happens is decided there; the filter was a hint.
+
+mod filter;
+mod rule;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
 
 use squall_proto::vocabulary::id::{AgentName, ToolName, TraceId};
 use squall_proto::vocabulary::message::ScopeKeys;
 use squall_proto::vocabulary::seam::Seam;
 
+use crate::counts::Calls;
 use crate::directive::Directive;
 use crate::draw::RequestKey;
 use crate::live::Live;
+use crate::lock::{read, try_read, try_write, write};
+use crate::shared::Shared;
+use crate::wallet::Keys;
+use filter::Filter;
+use rule::Taken;
+pub(crate) use rule::{Rule, needs_trace};
 
 /// One agent calling one tool through one seam.
 #[derive(Debug)]
-pub struct Site {}
+pub struct Site {
+    filter: Filter,
+    calls: Calls,
+    rules: RwLock<Vec<Arc<Rule>>>,
+    shared: Arc<Shared>,
+    agent: AgentName,
+    tool: ToolName,
+    seam: Seam,
+}
 
 /// One call, as far as the decision needs to know it: never its contents.
 #[derive(Clone, Copy, Debug)]
@@ -34,36 +64,6 @@ pub enum Verdict {
     Claim(Claim),
 }
 
-/// A chosen request of a `strict_claim` session that waits for a permit of its own. Its demand was noted.
-#[derive(Debug)]
-#[must_use]
-pub struct Claim {}
-
-impl Claim {
-    /// The session: its wallet shows whether a permit came.
-    #[must_use]
-    pub fn live(&self) -> &Live {
-        todo!()
-    }
-
-    /// What the permit must be for.
-    #[must_use]
-    pub fn keys(&self) -> ScopeKeys {
-        todo!()
-    }
-
-    /// Whether settling now would find the permit.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        todo!()
-    }
-
-    /// Burns the permit if it came: [`Verdict::Inject`], else [`Verdict::Pass`], counted as skipped.
-    pub fn settle(self) -> Verdict {
-        todo!()
-    }
-}
-
 /// How a call ended, by itself or as changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
@@ -76,41 +76,194 @@ pub enum Ended {
 }
 
 impl Site {
+    pub(crate) fn new(
+        agent: &AgentName,
+        tool: &ToolName,
+        seam: &Seam,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        Self {
+            filter: Filter::default(),
+            calls: Calls::default(),
+            rules: RwLock::default(),
+            shared: Arc::clone(shared),
+            agent: agent.clone(),
+            tool: tool.clone(),
+            seam: seam.clone(),
+        }
+    }
+
     /// What to do with this call. Wait-free; allocates nothing; reads no clock unless the call was chosen.
     #[inline]
     pub fn decide(&self, call: &Call<'_>) -> Verdict {
-        let _ = call;
-        todo!()
+        let armed = self.filter.armed();
+        if armed == 0 {
+            return Verdict::Pass;
+        }
+        self.calls.count();
+        match self.filter.first(armed, call.request) {
+            None => Verdict::Pass,
+            Some(first) => self.choose(call, first),
+        }
+    }
+
+    /// The filter named the rule `first`: what the rules from there on really say.
+    #[cold]
+    #[inline(never)]
+    fn choose(&self, call: &Call<'_>, first: usize) -> Verdict {
+        // A plan is being installed at this moment: let the call pass rather than wait.
+        let Some(rules) = try_read(&self.rules) else { return Verdict::Pass };
+        let mut tried: Option<&Arc<Rule>> = None;
+        for rule in rules.get(first..).unwrap_or_default() {
+            let session_tried = tried.is_some_and(|tried| Arc::ptr_eq(&tried.live, &rule.live));
+            if session_tried || !rule.chooses(call) {
+                continue;
+            }
+            match rule.take(call) {
+                Taken::Permit(directive) => return Verdict::Inject(directive),
+                Taken::Wait => {
+                    let trace = call.trace.cloned();
+                    let rule = Arc::clone(rule);
+                    let request = call.request;
+                    return Verdict::Claim(Claim { rule, request, trace, settled: false });
+                }
+                Taken::Nothing => tried = Some(rule),
+            }
+        }
+        Verdict::Pass
     }
 
     /// How the call ended: what the cascade guard learns from. Costs one load while no session is live.
     #[inline]
     pub fn ended(&self, call: &Call<'_>, ended: Ended) {
-        let _ = (call, ended);
-        todo!()
+        if self.shared.sessions_running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if let Some(trace) = call.trace {
+            self.shared.traces.ended(trace, ended, &self.shared);
+        }
     }
 
     /// Whether any session is armed here.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        todo!()
+        self.filter.armed() > 0
     }
 
     /// The agent.
     #[must_use]
     pub fn agent(&self) -> &AgentName {
-        todo!()
+        &self.agent
     }
 
     /// The tool or model.
     #[must_use]
     pub fn tool(&self) -> &ToolName {
-        todo!()
+        &self.tool
     }
 
     /// The seam.
     #[must_use]
     pub fn seam(&self) -> &Seam {
-        todo!()
+        &self.seam
+    }
+
+    /// Arms the site with `wanted` (session and index of the experiment, in the order in which they are asked), keeping
+    /// the rules that it already has.
+    pub(crate) fn arm(&self, wanted: &[(Arc<Live>, usize)]) {
+        if wanted.is_empty() && !self.is_armed() && read(&self.rules).is_empty() {
+            return;
+        }
+        let mut rules = write(&self.rules);
+        let before = std::mem::take(&mut *rules);
+        let calls = self.calls.total();
+        for (live, experiment) in wanted {
+            let same = before.iter().find(|rule| rule.is(live, *experiment));
+            let rule = same.map(Arc::clone);
+            rules.extend(rule.or_else(|| self.rule(live, *experiment, calls)));
+        }
+        self.filter.publish(&rules);
+        for rule in before.iter().filter(|rule| !rules.iter().any(|kept| Arc::ptr_eq(kept, rule))) {
+            rule.tally.seen_before(self.calls.total().saturating_sub(rule.since));
+        }
+    }
+
+    fn rule(&self, live: &Arc<Live>, experiment: usize, calls: u64) -> Option<Arc<Rule>> {
+        Rule::new(live, experiment, &self.agent, &self.tool, calls).map(Arc::new)
+    }
+
+    /// Calls that each armed rule has seen since it was armed.
+    pub(crate) fn seen(&self) -> Vec<(Arc<Rule>, u64)> {
+        let rules = read(&self.rules);
+        let calls = self.calls.total();
+        rules.iter().map(|rule| (Arc::clone(rule), calls.saturating_sub(rule.since))).collect()
+    }
+
+    /// Forgets every rule without looking at it; `false` if a fork left the lock held.
+    pub(crate) fn disarm_after_fork(&self) -> bool {
+        let Some(mut rules) = try_write(&self.rules) else { return false };
+        rules.clear();
+        self.filter.publish(&rules);
+        true
     }
 }
+
+/// A chosen request of a `strict_claim` session that waits for a permit of its own. Its demand was noted.
+#[derive(Debug)]
+#[must_use]
+pub struct Claim {
+    rule: Arc<Rule>,
+    request: RequestKey,
+    trace: Option<TraceId>,
+    settled: bool,
+}
+
+impl Claim {
+    /// The session: its wallet shows whether a permit came.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.rule.live
+    }
+
+    /// What the permit must be for.
+    #[must_use]
+    pub fn keys(&self) -> ScopeKeys {
+        let trace = self.trace.clone();
+        ScopeKeys { agent: self.rule.agent.clone(), trace, request: self.request.as_u64() }
+    }
+
+    /// Whether settling now would find the permit.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let shared = &self.rule.live.shared;
+        let keys = Keys {
+            agent: &self.rule.agent,
+            trace: self.trace.as_ref(),
+            request: self.request.as_u64(),
+        };
+        self.rule.live.wallet().could_burn(shared.clock.now(), &shared.guard, &keys)
+    }
+
+    /// Burns the permit if it came: [`Verdict::Inject`], else [`Verdict::Pass`], counted as skipped.
+    pub fn settle(mut self) -> Verdict {
+        let call = Call { request: self.request, trace: self.trace.as_ref() };
+        match self.rule.burn(&call) {
+            Ok(directive) => {
+                self.settled = true;
+                Verdict::Inject(directive)
+            }
+            Err(_) => Verdict::Pass,
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.rule.tally.skipped();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

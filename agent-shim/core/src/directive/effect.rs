@@ -1,0 +1,103 @@
+//! From a fault and a request to what happens: every choice is drawn from the request.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use squall_proto::vocabulary::fault::{
+    Behavior, ErrorCodes, Fault, MalformedOutput, ToolUnavailable, Unavailability,
+    UncooperativeAgent,
+};
+
+use super::{Act, Effect, Failure, FailureKind};
+use crate::draw::{self, Key, Question, RequestKey};
+use crate::render::reason;
+use crate::rewrite::{InputRewrite, OutputRewrite, REFUSALS};
+use crate::site::Rule;
+
+pub(super) fn of(rule: &Rule, request: RequestKey) -> Effect<'_> {
+    let draws = Draws { rule, request };
+    match &rule.experiment().fault {
+        Fault::Latency(fault) => Effect {
+            hold: draw::delay(fault.delay, draws.number(Question::Delay)),
+            act: Act::Proceed,
+        },
+        Fault::Error(fault) => now(Act::Fail(status(fault, &draws))),
+        Fault::ToolUnavailable(fault) => unavailable(fault, rule.tool.as_str()),
+        Fault::UncooperativeAgent(fault) => uncooperative(fault, &draws),
+        Fault::ContextTruncation(truncation) => now(Act::RewriteInput(InputRewrite { truncation })),
+        Fault::MalformedOutput(fault) => now(Act::RewriteOutput(damage(fault, &draws))),
+    }
+}
+
+struct Draws<'a> {
+    rule: &'a Rule,
+    request: RequestKey,
+}
+
+impl Draws<'_> {
+    fn number(&self, question: Question) -> u32 {
+        let live = &self.rule.live;
+        let name = &self.rule.experiment().name;
+        draw::draw(Key::experiment(question, live.seed(), live.key(), name), self.request)
+    }
+
+    fn one_of<'a, T>(&self, question: Question, values: &'a [T]) -> Option<&'a T> {
+        values.get(draw::index(self.number(question), values.len()))
+    }
+}
+
+fn now(act: Act<'_>) -> Effect<'_> {
+    Effect { hold: Duration::ZERO, act }
+}
+
+fn status<'a>(fault: &'a ErrorCodes, draws: &Draws<'_>) -> Failure<'a> {
+    let code = draws.one_of(Question::Code, &fault.codes).copied().unwrap_or(500);
+    Failure {
+        kind: FailureKind::Status,
+        http_status: code,
+        message: fault.message.as_deref().map_or(Cow::Borrowed(reason(code)), Cow::Borrowed),
+        retry_after: matches!(code, 429 | 503).then_some(Duration::from_secs(1)),
+        retryable: matches!(code, 408 | 409 | 425 | 429) || code >= 500,
+    }
+}
+
+fn unavailable<'a>(fault: &ToolUnavailable, tool: &str) -> Effect<'a> {
+    let fail = |kind, http_status, message: Cow<'a, str>, retryable| {
+        let retry_after = (http_status == 503).then_some(Duration::from_secs(1));
+        Act::Fail(Failure { kind, http_status, message, retry_after, retryable })
+    };
+    match fault.mode {
+        Unavailability::Error => {
+            let message = format!("{tool} is temporarily unavailable").into();
+            now(fail(FailureKind::Unavailable, 503, message, true))
+        }
+        Unavailability::Timeout => Effect {
+            hold: Duration::from_millis(fault.timeout_ms),
+            act: fail(FailureKind::Timeout, 504, "Request timed out".into(), true),
+        },
+        Unavailability::NotFound => {
+            let message = format!("Unknown tool: {tool}").into();
+            now(fail(FailureKind::NotFound, 404, message, false))
+        }
+        Unavailability::Disconnect => {
+            now(fail(FailureKind::Disconnect, 502, "Connection closed".into(), true))
+        }
+    }
+}
+
+fn uncooperative<'a>(fault: &'a UncooperativeAgent, draws: &Draws<'_>) -> Effect<'a> {
+    let behavior = draws.one_of(Question::Behavior, &fault.behaviors).copied();
+    let behavior = behavior.unwrap_or(Behavior::Refuse);
+    if behavior == Behavior::Delay {
+        let hold = draw::delay(fault.delay, draws.number(Question::Delay));
+        return Effect { hold, act: Act::Proceed };
+    }
+    let own = draws.one_of(Question::Text, &fault.texts).map(String::as_str);
+    let built_in = || draws.one_of(Question::Text, &REFUSALS).copied().unwrap_or(REFUSALS[0]);
+    let text = own.unwrap_or_else(built_in);
+    now(Act::RewriteOutput(OutputRewrite::Uncooperative { behavior, text, keep: fault.keep }))
+}
+
+fn damage<'a>(fault: &'a MalformedOutput, draws: &Draws<'_>) -> OutputRewrite<'a> {
+    OutputRewrite::Damage { fault, salt: draws.number(Question::Damage) }
+}

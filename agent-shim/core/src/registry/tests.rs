@@ -1,0 +1,239 @@
+use std::time::Duration;
+
+use squall_proto::vocabulary::blast_radius::BlastRadius;
+use squall_proto::vocabulary::call::{Point, Shape};
+use squall_proto::vocabulary::fault::{Damage, Fault, FaultKind, MalformedOutput};
+use squall_proto::vocabulary::id::Environment;
+use squall_proto::vocabulary::seam::Unsupported;
+
+use super::*;
+use crate::plan::{Unarmed, WhyUnarmed};
+use crate::site::Verdict;
+use crate::testing::{
+    NEVER, Process, agent, call, experiment, grant, key, latency, seam, session, spec, tool,
+};
+
+fn slow() -> crate::ActiveSession {
+    session("s", spec(vec![experiment("slow", latency(500), 1.0)]))
+}
+
+fn whys(unarmed: &[Unarmed]) -> Vec<WhyUnarmed> {
+    unarmed.iter().map(|unarmed| unarmed.why).collect()
+}
+
+#[test]
+fn nothing_is_left_out_in_silence() {
+    let test = || Environment::new("test").unwrap();
+    let process = |change: fn(&mut Policy)| {
+        let mut policy = Policy::all(test());
+        change(&mut policy);
+        Process::with(policy)
+    };
+    let installed = |process: &Process, session| process.registry.install(&[session]);
+    let off = process(|policy| policy.enabled = false);
+    assert_eq!(whys(&installed(&off, slow()).unarmed), [WhyUnarmed::Off]);
+    let production = process(|policy| policy.environment = Environment::production());
+    assert_eq!(whys(&installed(&production, slow()).unarmed), [WhyUnarmed::Environment]);
+    let errors = process(|policy| policy.allowed = vec![FaultKind::Error]);
+    assert_eq!(whys(&installed(&errors, slow()).unarmed), [WhyUnarmed::Kind]);
+    let short = process(|policy| policy.max_delay_ms = 499);
+    let delay = WhyUnarmed::Delay { needed_ms: 500, max_ms: 499 };
+    assert_eq!(whys(&installed(&short, slow()).unarmed), [delay]);
+    for process in [off, production, errors, short] {
+        assert!(!process.site("a", "t").is_armed());
+    }
+}
+
+#[test]
+fn a_seam_that_cannot_apply_a_fault_is_named_once_with_the_reason() {
+    let process = Process::new();
+    let mut weak = seam(Point::Tool, Shape::Json);
+    weak.capabilities.structural = false;
+    weak.capabilities.knows_trace = false;
+    let sites = ["t", "u"].map(|t| process.registry.site(&agent("a"), &tool(t), &weak));
+    let broken = Fault::MalformedOutput(MalformedOutput { mode: Damage::Empty, keep: 0.5 });
+    let experiments = vec![experiment("broken", broken, 1.0), experiment("slow", latency(1), 1.0)];
+    let installed = process.registry.install(&[session("s", spec(experiments))]);
+    assert_eq!(
+        installed.unarmed,
+        [Unarmed {
+            session: key("s"),
+            experiment: Some("broken".parse().unwrap()),
+            seam: Some("test".into()),
+            why: WhyUnarmed::Seam(Unsupported::Structural),
+        }]
+    );
+    assert!(sites.iter().all(|site| site.is_armed()), "the other experiment is");
+    let mut traced = slow();
+    std::sync::Arc::make_mut(&mut traced.spec).safety.blast_radius = BlastRadius::SingleTrace;
+    assert_eq!(whys(&process.registry.install(&[traced]).unarmed), [WhyUnarmed::NoTrace]);
+}
+
+#[test]
+fn a_site_that_comes_after_the_plan_is_armed_too() {
+    let process = Process::new();
+    process.registry.install(&[slow()]);
+    assert!(process.site("a", "new").is_armed());
+}
+
+#[test]
+fn sites_and_sessions_have_bounds_that_are_counted_and_said() {
+    let process = Process::new();
+    let sessions: Vec<_> = (0..65)
+        .map(|n| session(&format!("s{n}"), spec(vec![experiment("e", latency(1), 0.0)])))
+        .collect();
+    let installed = process.registry.install(&sessions);
+    assert_eq!((installed.live.len(), whys(&installed.unarmed)), (64, vec![WhyUnarmed::Sessions]));
+    process.registry.install(&[slow()]);
+    for n in 0..SITES_MAX {
+        assert!(process.site("a", &n.to_string()).is_armed());
+    }
+    assert!(!process.site("a", "one more").is_armed());
+    assert_eq!(process.registry.sites_refused(), 1);
+    assert!(process.site("a", "7").is_armed(), "known ones are found again");
+}
+
+#[test]
+fn a_session_that_left_keeps_its_counters_until_it_is_forgotten() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    let live = process.live("s");
+    grant(&live, 1, 2);
+    let Verdict::Inject(directive) = site.decide(&call("r")) else { panic!("not chosen") };
+    process.registry.install(&[]);
+    assert!(live.wallet().is_stopped());
+    assert!(matches!(site.decide(&call("r")), Verdict::Pass));
+    directive.applied(&call("r"), Duration::ZERO);
+    let counts = process.counts("s", "slow");
+    assert_eq!((counts.seen, counts.chosen, counts.applied), (1, 1, 1));
+    assert_eq!(live.wallet().drain(), Some((1, 1)));
+    process.registry.forget(&key("s"));
+    assert_eq!(process.registry.counts(), []);
+    assert!(process.registry.session(&key("s")).is_none());
+}
+
+#[test]
+fn a_stopped_session_stays_stopped_when_a_stale_plan_names_it_again() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    grant(&process.live("s"), 1, 2);
+    process.live("s").wallet().stop();
+    process.registry.install(&[]);
+    process.registry.install(&[slow()]);
+    assert!(matches!(site.decide(&call("r")), Verdict::Pass));
+}
+
+#[test]
+fn counters_go_on_over_a_pause() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    let seen = |running| {
+        process.registry.install(&[crate::ActiveSession { running, ..slow() }]);
+        let _ = site.decide(&call("r"));
+        process.counts("s", "slow").seen
+    };
+    assert_eq!([seen(true), seen(false), seen(true), seen(true)], [1, 1, 2, 3]);
+}
+
+#[test]
+fn a_forgotten_session_that_is_in_the_plan_is_not_forgotten() {
+    let process = Process::new();
+    process.registry.install(&[slow()]);
+    process.registry.forget(&key("s"));
+    assert!(process.registry.session(&key("s")).is_some());
+}
+
+#[test]
+fn the_kill_switch_ends_everything_for_good() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    grant(&process.live("s"), 1, 2);
+    process.registry.kill();
+    assert!(matches!(site.decide(&call("r")), Verdict::Pass));
+    assert!(process.live("s").wallet().is_stopped());
+    assert_eq!(whys(&process.registry.install(&[slow()]).unarmed), [WhyUnarmed::Off]);
+}
+
+#[test]
+fn the_owners_cap_holds_over_all_sessions_and_failed_burns_do_not_use_it() {
+    let mut policy = Policy::all(Environment::new("test").unwrap());
+    policy.max_injections = Some(2);
+    let process = Process::with(policy);
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    for n in 0..5 {
+        assert!(matches!(site.decide(&call(&n.to_string())), Verdict::Pass), "no permit");
+    }
+    grant(&process.live("s"), 1, 10);
+    let injected = (0..10).filter(|n| {
+        let call = call(&n.to_string());
+        let Verdict::Inject(directive) = site.decide(&call) else { return false };
+        directive.applied(&call, Duration::ZERO);
+        true
+    });
+    assert_eq!(injected.count(), 2);
+    assert_eq!(process.live("s").wallet().left(), 8);
+}
+
+#[test]
+fn a_forked_child_starts_with_nothing_and_goes_on_after_renewal() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    grant(&process.live("s"), 1, 5);
+    process.registry.guard().invalidate();
+    assert!(matches!(site.decide(&call("r")), Verdict::Pass));
+    process.registry.renew(Incarnation([9; 16])).unwrap();
+    assert_eq!(process.registry.incarnation(), Incarnation([9; 16]));
+    assert!(!site.is_armed());
+    assert_eq!(process.registry.counts(), []);
+    assert!(process.registry.sessions().is_empty());
+    process.registry.install(&[slow()]);
+    process.registry.lease().extend(NEVER);
+    grant(&process.live("s"), 1, 5);
+    let Verdict::Inject(directive) = site.decide(&call("r")) else { panic!("not chosen") };
+    assert!(directive.injection().0.starts_with(&[9; 8]));
+    directive.applied(&call("r"), Duration::ZERO);
+    assert_eq!(process.counts("s", "slow").seen, 1, "the parent's calls are the parent's");
+}
+
+#[test]
+fn what_was_seen_is_announced() {
+    let process = Process::new();
+    process.site("b", "t");
+    process.site("a", "t");
+    process.site("a", "s");
+    let announced = process.registry.announced();
+    assert_eq!(announced.agents, [agent("a"), agent("b")]);
+    assert_eq!(announced.tools, [tool("s"), tool("t")]);
+    assert_eq!(announced.seams, [seam(Point::Tool, Shape::Json)]);
+}
+
+#[test]
+fn lost_samples_are_counted_and_counters_lose_nothing() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    grant(&process.live("s"), 1, 5_000);
+    for n in 0..2_000 {
+        let call = call(&n.to_string());
+        let Verdict::Inject(directive) = site.decide(&call) else { panic!("not chosen") };
+        directive.applied(&call, Duration::ZERO);
+    }
+    let (first, rest) = (process.registry.drain_samples(10), process.registry.drain_samples(9_999));
+    assert_eq!((first.len(), rest.len()), (10, 1_014));
+    assert_eq!(process.registry.samples_lost(), 976);
+    assert_eq!(process.counts("s", "slow").applied, 2_000);
+}
+
+#[test]
+fn fresh_requests_differ() {
+    let process = Process::new();
+    let mut keys: Vec<_> = (0..1_000).map(|_| process.registry.fresh_request()).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 1_000);
+}

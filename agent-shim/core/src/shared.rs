@@ -1,0 +1,98 @@
+//! What every site, session and directive of a process reaches.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use squall_proto::vocabulary::id::Incarnation;
+
+use crate::clock::{Clock, Wake};
+use crate::lock::lock;
+use crate::policy::Policy;
+use crate::samples::Samples;
+use crate::trace::Traces;
+use crate::wallet::{CloneGuard, Lease};
+
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policy: Policy,
+    pub(crate) guard: Arc<CloneGuard>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) samples: Samples,
+    pub(crate) traces: Traces,
+    pub(crate) killed: AtomicBool,
+    /// Sessions that run at the moment: while there are none, nobody looks at traces.
+    pub(crate) sessions_running: AtomicU32,
+    wake: OnceLock<Arc<dyn Wake>>,
+    incarnation: Mutex<Incarnation>,
+    injections: AtomicU64,
+    owner_cap_used: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Arc<dyn Clock>, policy: Policy, incarnation: Incarnation) -> Self {
+        Self {
+            clock,
+            policy,
+            guard: Arc::default(),
+            lease: Arc::default(),
+            samples: Samples::default(),
+            traces: Traces::default(),
+            killed: AtomicBool::new(false),
+            sessions_running: AtomicU32::new(0),
+            wake: OnceLock::new(),
+            incarnation: Mutex::new(incarnation),
+            injections: AtomicU64::new(0),
+            owner_cap_used: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        *lock(&self.incarnation)
+    }
+
+    /// A new life; `false` if a fork left the lock held.
+    pub(crate) fn reborn(&self, incarnation: Incarnation) -> bool {
+        let held = crate::lock::try_lock(&self.incarnation).map(|mut held| *held = incarnation);
+        held.is_some()
+    }
+
+    pub(crate) fn wake_with(&self, wake: Arc<dyn Wake>) {
+        // The first caller is the link; a second one would be a mistake of the runtime's that must not harm the host.
+        let _ = self.wake.set(wake);
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake.wake();
+        }
+    }
+
+    /// A number that no other injection of this process has.
+    #[inline]
+    pub(crate) fn next_injection(&self) -> u64 {
+        self.injections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes one of the injections that the owner allows for the process's whole life.
+    #[inline]
+    pub(crate) fn within_owner_cap(&self) -> bool {
+        let Some(max) = self.policy.max_injections else { return true };
+        let one_more = |used: u64| (used < max).then(|| used + 1);
+        self.owner_cap_used.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
+    }
+
+    /// Gives one back that was taken and not used.
+    #[inline]
+    pub(crate) fn below_owner_cap(&self) {
+        if self.policy.max_injections.is_some() {
+            self.owner_cap_used.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("incarnation", &self.incarnation()).finish_non_exhaustive()
+    }
+}
