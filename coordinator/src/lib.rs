@@ -5,10 +5,12 @@
 //! - [`journal`]: the log and what stands beside it, as bytes.
 //! - [`fleet`]: shims and other replicas, over NATS.
 //! - [`replica`]: the pump between the engine and all of these.
+//! - [`server`]: a whole coordinator, put together.
 //! - [`session_file`]: sessions as people write them.
 
 pub mod engine;
 pub mod fleet;
 pub mod journal;
 pub mod replica;
+pub mod server;
 pub mod session_file;

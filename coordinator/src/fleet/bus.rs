@@ -2,9 +2,8 @@
 //! and one for stops alone (an abort behind 20 broadcasts to 5000 shims took 466 ms, on a connection of its own 1.6 ms).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Message};
+use async_nats::{Client, Message};
 use bytes::Bytes;
 use futures::StreamExt;
 use squall_proto::subject::{Filter, Partition, Subject, TenantSubject, Verb};
@@ -16,15 +15,12 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::engine::Lane;
+use crate::journal::jetstream::{Address, ConnectError, Connection};
 
 /// Messages that wait for the loop: a large fleet that reconnects together. More are dropped, and shims repeat theirs.
 const RECEIVED_MAX: usize = 65_536;
 /// Messages that wait for a connection. A plan that is dropped is noticed by the next beat.
 const OUTGOING_MAX: usize = 65_536;
-/// How often a connection checks that its server is there.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// Longest pause between two tries to connect.
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// Where a reply goes.
 pub type ReplyTo = async_nats::Subject;
@@ -51,13 +47,8 @@ pub enum Received {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection.
-    #[error("connecting to {url}: {source}")]
-    Connect {
-        /// The servers that were tried.
-        url: String,
-        /// What happened.
-        source: async_nats::ConnectError,
-    },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// No subscription.
     #[error("subscribing to {filter}: {source}")]
     Subscribe {
@@ -81,17 +72,17 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects to `servers` (comma-separated URLs) and listens to what every replica listens to.
+    /// Connects, and listens to what every replica listens to.
     ///
     /// # Errors
     /// [`Error`] when a server can't be reached.
     pub async fn open(
-        servers: &str,
+        address: &Address,
         replica: ReplicaId,
     ) -> Result<(Self, mpsc::Receiver<Received>), Error> {
-        let requests = connect(servers, "squall requests").await?;
-        let bulk = connect(servers, "squall broadcasts").await?;
-        let urgent = connect(servers, "squall stops").await?;
+        let requests = Connection::open(address, "squall requests").await?.client().clone();
+        let bulk = Connection::open(address, "squall broadcasts").await?.client().clone();
+        let urgent = Connection::open(address, "squall stops").await?.client().clone();
         let (received, incoming) = mpsc::channel(RECEIVED_MAX);
         let bus = Self {
             replies: lane(requests.clone(), false),
@@ -260,41 +251,4 @@ fn lane(client: Client, flush: bool) -> mpsc::Sender<(async_nats::Subject, Bytes
         }
     });
     sender
-}
-
-async fn connect(servers: &str, name: &str) -> Result<Client, Error> {
-    let label = name.to_owned();
-    let options = ConnectOptions::new()
-        .name(name)
-        .ping_interval(PING_EVERY)
-        .reconnect_delay_callback(reconnect_delay)
-        .subscription_capacity(RECEIVED_MAX)
-        .event_callback(move |event| {
-            let name = label.clone();
-            async move { log_event(&name, &event) }
-        });
-    let urls: Vec<String> = servers.split(',').map(str::to_owned).collect();
-    options.connect(urls).await.map_err(|source| Error::Connect { url: servers.to_owned(), source })
-}
-
-/// Twice as long after each failure, from 20 ms on, with up to as much again at random: replicas don't come back in step.
-fn reconnect_delay(attempts: usize) -> Duration {
-    let exponent = u32::try_from(attempts.min(7)).unwrap_or(7);
-    let base = Duration::from_millis(10) * 2_u32.pow(exponent);
-    base.min(RECONNECT_MAX).mul_f64(1.0 + rand::random::<f64>())
-}
-
-fn log_event(name: &str, event: &Event) {
-    match event {
-        Event::Connected => tracing::info!(connection = name, "connected"),
-        Event::Disconnected => tracing::warn!(connection = name, "disconnected"),
-        Event::ServerError(error) => {
-            tracing::error!(connection = name, %error, "the server refused something")
-        }
-        Event::LameDuckMode
-        | Event::Draining
-        | Event::Closed
-        | Event::SlowConsumer(_)
-        | Event::ClientError(_) => tracing::warn!(connection = name, %event, "connection event"),
-    }
 }

@@ -1,0 +1,80 @@
+//! A whole coordinator, put together: the log, the connections, the replica.
+//!
+//! Everything is opened and checked here, before any door opens; the doors are the caller's business.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use squall_proto::vocabulary::id::ReplicaId;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::engine::Identity;
+use crate::fleet::bus::{self, Bus};
+use crate::journal::jetstream::{JetStream, OpenError, Settings};
+use crate::journal::{Journal, LogFacts, ReadError};
+use crate::replica::{self, Handle, HostClock};
+
+/// Why a coordinator could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log can't be opened.
+    #[error("opening the log: {0}")]
+    Journal(#[from] OpenError),
+    /// The log's servers don't say what they are.
+    #[error("asking the log what it is: {0}")]
+    Facts(#[from] ReadError),
+    /// The connections to the fleet can't be opened.
+    #[error("opening the fleet's connections: {0}")]
+    Bus(#[from] bus::Error),
+}
+
+/// A coordinator that runs.
+pub struct Coordinator {
+    /// Reaches its replica.
+    pub handle: Handle,
+    /// Its log.
+    pub journal: Arc<dyn Journal>,
+    /// What its log is, and how durable, when it was opened.
+    pub facts: LogFacts,
+    /// Its name among the replicas.
+    pub replica: ReplicaId,
+    /// Ends when it has stopped.
+    pub task: JoinHandle<()>,
+}
+
+/// Opens the log, connects to the fleet, and starts a replica that runs until `shutdown`.
+///
+/// # Errors
+/// [`Error`] says what could not be opened. Nothing runs then.
+pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Coordinator, Error> {
+    let address = settings.address.clone();
+    let journal: Arc<dyn Journal> = Arc::new(JetStream::open(settings).await?);
+    let facts = journal.facts().await?;
+    let replica = replica_id();
+    let (bus, received) = Bus::open(&address, replica.clone()).await?;
+    let identity = Identity {
+        replica: replica.clone(),
+        log: facts.log_id.clone(),
+        log_is_synced: facts.sync_always,
+        seed: rand::random(),
+    };
+    let settings = replica::Settings {
+        identity,
+        journal: Arc::clone(&journal),
+        bus,
+        received,
+        clock: Arc::new(HostClock),
+    };
+    let (handle, task) = replica::run(settings, shutdown);
+    Ok(Coordinator { handle, journal, facts, replica, task })
+}
+
+/// New at each start, and sorted by it: what an old life of this process said is never taken for this one's.
+fn replica_id() -> ReplicaId {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let unique = Uuid::new_v4().simple().to_string();
+    ReplicaId::new(format!("{started:x}-{}", &unique[..12]))
+        .expect("hexadecimal digits and a dash make a token")
+}
