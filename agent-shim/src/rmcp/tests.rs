@@ -1,0 +1,447 @@
+//! What the client really receives, and what the server really sees, for every fault that the seam supports. A real rmcp
+//! client and a real rmcp server talk over a duplex pipe.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ::rmcp::handler::server::wrapper::Parameters;
+use ::rmcp::model::{
+    CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock, RequestMetaObject,
+};
+use ::rmcp::service::{PeerRequestOptions, RunningService, ServiceError};
+use ::rmcp::transport::async_rw::AsyncRwTransport;
+use ::rmcp::{RoleClient, ServiceExt, tool, tool_handler, tool_router};
+use serde_json::{Value, json};
+use squall_proto::vocabulary::counts::Counts;
+use squall_proto::vocabulary::fault::{
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
+    MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
+};
+use squall_proto::vocabulary::named::Named as _;
+use squall_shim_core::Local;
+
+use super::*;
+use crate::testing::local;
+
+/// What the server saw: the tool and its arguments, in order.
+type Seen = Arc<Mutex<Vec<(&'static str, Value)>>>;
+
+#[derive(Clone, Debug)]
+struct Server {
+    seen: Seen,
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+struct Text {
+    text: String,
+}
+
+#[tool_router]
+impl Server {
+    #[tool(description = "Says the same.")]
+    fn echo(&self, Parameters(Text { text }): Parameters<Text>) -> String {
+        self.saw("echo", &text);
+        text
+    }
+
+    #[tool(description = "Says the same after a while.")]
+    async fn slow(&self, Parameters(Text { text }): Parameters<Text>) -> String {
+        self.saw("slow", &text);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        text
+    }
+
+    #[tool(description = "Measures a text.")]
+    fn measure(&self, Parameters(Text { text }): Parameters<Text>) -> CallToolResult {
+        self.saw("measure", &text);
+        CallToolResult::structured(
+            json!({ "words": ["one", "two"], "length": text.len(), "text": text }),
+        )
+    }
+
+    #[tool(description = "Fails.")]
+    fn fail(&self, Parameters(Text { text }): Parameters<Text>) -> CallToolResult {
+        self.saw("fail", &text);
+        CallToolResult::error(vec![ContentBlock::text("no such revision")])
+    }
+}
+
+#[tool_handler]
+impl ::rmcp::ServerHandler for Server {}
+
+impl Server {
+    fn saw(&self, tool: &'static str, text: &str) {
+        self.seen.lock().unwrap().push((tool, text.into()));
+    }
+}
+
+/// A client whose transport injects `fault`.
+struct Pair {
+    client: RunningService<RoleClient, ()>,
+    seen: Seen,
+    local: Local,
+}
+
+impl Pair {
+    async fn with(counterpart: Counterpart, faults: &[(Fault, &[&str])], p: f64) -> Self {
+        let local = local(faults, p);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let seen = Seen::default();
+        let server = Server { seen: Arc::clone(&seen) };
+        tokio::spawn(async move { server.serve(far).await.unwrap().waiting().await.ok() });
+        let (read, write) = tokio::io::split(near);
+        let agent = AgentName::new("planner").unwrap();
+        let transport = ChaosTransport::new(
+            AsyncRwTransport::new_client(read, write),
+            local.registry(),
+            agent,
+            counterpart,
+        );
+        let client = ().serve(transport).await.unwrap();
+        Self { client, seen, local }
+    }
+
+    async fn tools(fault: Fault) -> Self {
+        Self::with(Counterpart::Tools, &[(fault, &[])], 1.0).await
+    }
+
+    async fn call(&self, tool: &'static str, text: &str) -> Result<CallToolResult, ServiceError> {
+        let arguments = json!({ "text": text }).as_object().cloned();
+        let mut params = CallToolRequestParams::new(tool);
+        params.arguments = arguments;
+        self.client.call_tool(params).await
+    }
+
+    fn seen(&self) -> Vec<(&'static str, Value)> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn counts(&self) -> Counts {
+        self.local.counts().into_iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts))
+    }
+
+    #[track_caller]
+    fn assert_counts(&self, applied: u64, not_applicable: u64) {
+        let counts = self.counts();
+        assert_eq!(
+            (counts.applied, counts.not_applicable),
+            (applied, not_applicable),
+            "{counts:?}"
+        );
+    }
+}
+
+fn text(result: &CallToolResult) -> &str {
+    &result.content.first().expect("no content").as_text().expect("no text").text
+}
+
+fn latency(ms: u64) -> Fault {
+    Fault::Latency(Latency { delay: Delay::Fixed { ms } })
+}
+
+fn unavailable(mode: Unavailability, timeout_ms: u64) -> Fault {
+    Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
+}
+
+fn malformed(mode: Damage) -> Fault {
+    Fault::MalformedOutput(MalformedOutput { mode, keep: 0.5 })
+}
+
+fn uncooperative(behavior: Behavior) -> Fault {
+    Fault::UncooperativeAgent(UncooperativeAgent {
+        behaviors: vec![behavior],
+        texts: vec!["I would rather not.".into()],
+        keep: 0.5,
+        delay: Delay::Fixed { ms: 150 },
+    })
+}
+
+#[tokio::test]
+async fn a_transport_without_a_session_changes_nothing() {
+    let pair = Pair::with(Counterpart::Tools, &[], 1.0).await;
+    assert_eq!(pair.client.list_all_tools().await.unwrap().len(), 4);
+    assert_eq!(text(&pair.call("echo", "hello").await.unwrap()), "hello");
+    let measured = pair.call("measure", "hello").await.unwrap();
+    assert_eq!(measured.structured_content.unwrap()["length"], 5);
+    assert_eq!(pair.seen(), [("echo", json!("hello")), ("measure", json!("hello"))]);
+}
+
+#[tokio::test]
+async fn a_listed_tool_is_known_before_it_is_called() {
+    let pair = Pair::with(Counterpart::Tools, &[], 1.0).await;
+    pair.client.list_all_tools().await.unwrap();
+    let announced = pair.local.registry().announced();
+    let tools: HashSet<_> = announced.tools.iter().map(|tool| tool.as_str()).collect();
+    assert_eq!(tools, HashSet::from(["echo", "slow", "measure", "fail"]));
+    assert_eq!(announced.seams[0].name, "rmcp");
+}
+
+#[tokio::test]
+async fn a_held_call_is_answered_later_and_other_calls_overtake_it() {
+    let pair = Pair::with(Counterpart::Tools, &[(latency(300), &["echo"])], 1.0).await;
+    let start = Instant::now();
+    let (held, other) = tokio::join!(
+        async { (pair.call("echo", "held").await.unwrap(), start.elapsed()) },
+        async { (pair.call("measure", "other").await.unwrap(), start.elapsed()) },
+    );
+    assert_eq!(text(&held.0), "held");
+    assert!(held.1 >= Duration::from_millis(300), "{:?}", held.1);
+    assert!(other.1 < Duration::from_millis(250), "{:?}", other.1);
+    assert_eq!(pair.seen(), [("measure", json!("other")), ("echo", json!("held"))]);
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_failing_backend_is_answered_for_and_never_asked() {
+    let message = Some("upstream is down".to_owned());
+    let pair = Pair::tools(Fault::Error(ErrorCodes { codes: vec![503], message })).await;
+    let answer = pair.call("echo", "hello").await;
+    assert!(said(&answer).contains("upstream is down"), "{answer:?}");
+    assert!(is_error(&answer), "{answer:?}");
+    assert_eq!(pair.seen(), []);
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn an_unavailable_tool_fails_and_is_never_asked() {
+    for (mode, timeout_ms) in
+        [(Unavailability::Error, 1), (Unavailability::NotFound, 1), (Unavailability::Timeout, 150)]
+    {
+        let pair = Pair::tools(unavailable(mode, timeout_ms)).await;
+        let start = Instant::now();
+        let answer = pair.call("echo", "hello").await;
+        assert!(is_error(&answer), "{mode:?}: {answer:?}");
+        if mode == Unavailability::Timeout {
+            assert!(start.elapsed() >= Duration::from_millis(timeout_ms));
+        }
+        assert_eq!(pair.seen(), [], "{mode:?}");
+        assert!(!pair.client.is_closed());
+        pair.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_takes_the_client_down_as_a_real_one_would() {
+    let pair = Pair::tools(unavailable(Unavailability::Disconnect, 1)).await;
+    let answer = pair.call("echo", "hello").await;
+    assert!(matches!(answer, Err(ServiceError::TransportClosed)), "{answer:?}");
+    assert_eq!(pair.seen(), []);
+    pair.assert_counts(1, 0);
+    assert!(pair.call("echo", "again").await.is_err());
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_cut_input_reaches_the_server_and_nothing_else_of_the_call_changes() {
+    for (from, left) in
+        [(LostPart::Start, "56789"), (LostPart::Middle, "01789"), (LostPart::End, "01234")]
+    {
+        let unit = TruncationUnit::Characters;
+        let fault = ContextTruncation { fraction: 0.5, from, unit };
+        let pair = Pair::tools(Fault::ContextTruncation(fault)).await;
+        let answer = pair.call("echo", "0123456789").await.unwrap();
+        let seen = pair.seen();
+        let (tool, got) = &seen[0];
+        assert_eq!(*tool, "echo");
+        assert_eq!(got.as_str().unwrap(), text(&answer), "the answer is to what was sent");
+        assert_eq!(got.as_str().unwrap().len(), 5, "{from:?}: {got}");
+        if from != LostPart::Middle {
+            assert_eq!(got, left);
+        }
+        pair.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_input_with_nothing_to_cut_goes_out_as_it_is_and_is_not_counted() {
+    let fault =
+        ContextTruncation { fraction: 0.5, from: LostPart::End, unit: TruncationUnit::Characters };
+    let pair = Pair::tools(Fault::ContextTruncation(fault)).await;
+    assert_eq!(text(&pair.call("echo", "").await.unwrap()), "");
+    pair.assert_counts(0, 1);
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_reaches_the_client_in_a_valid_answer() {
+    let whole = r#"{"city":"Zürich","days":[1,2,3],"open":true,"note":"closed on Sundays"}"#;
+    for mode in Damage::ALL.iter().copied() {
+        let pair = Pair::tools(malformed(mode)).await;
+        let answer = pair.call("echo", whole).await.unwrap();
+        let got = answer.content.first().map_or("", |block| &block.as_text().unwrap().text);
+        assert_ne!(got, whole, "{mode:?}");
+        assert_eq!(pair.seen(), [("echo", json!(whole))], "{mode:?}");
+        pair.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn damage_hits_the_structured_answer_and_its_text_alike() {
+    for mode in Damage::ALL.iter().copied() {
+        let pair = Pair::tools(malformed(mode)).await;
+        let answer = pair.call("measure", "a text of some length").await.unwrap();
+        let clean =
+            json!({ "words": ["one", "two"], "length": 21, "text": "a text of some length" });
+        let untouched = answer.structured_content.as_ref() == Some(&clean)
+            && answer.content.first().and_then(|block| block.as_text()).is_some_and(|block| {
+                serde_json::from_str::<Value>(&block.text).is_ok_and(|value| value == clean)
+            });
+        assert!(!untouched, "{mode:?}: {answer:?}");
+        pair.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_fails_by_itself_is_not_damaged_further() {
+    let pair = Pair::tools(malformed(Damage::Truncate)).await;
+    let answer = pair.call("nonexistent", "x").await;
+    assert!(matches!(answer, Err(ServiceError::McpError(_))), "{answer:?}");
+    pair.assert_counts(0, 1);
+}
+
+#[tokio::test]
+async fn a_peer_refuses_answers_in_part_in_another_format_or_late() {
+    let whole = r#"{"summary":"All is well.","rows":[["a",1],["b",2]]}"#;
+    for behavior in Behavior::ALL.iter().copied() {
+        let faults: &[(Fault, &[&str])] = &[(uncooperative(behavior), &[])];
+        let pair = Pair::with(Counterpart::Agent, faults, 1.0).await;
+        let start = Instant::now();
+        let answer = pair.call("echo", whole).await.unwrap();
+        match behavior {
+            Behavior::Refuse => assert_eq!(text(&answer), "I would rather not."),
+            Behavior::Partial => assert!(text(&answer).len() < whole.len()),
+            Behavior::WrongFormat => assert_ne!(text(&answer), whole),
+            Behavior::Delay => {
+                assert_eq!(text(&answer), whole);
+                assert!(start.elapsed() >= Duration::from_millis(150));
+            }
+        }
+        assert_ne!(answer.is_error, Some(true), "{behavior:?} is an answer, not an error");
+        pair.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn faults_of_tools_leave_a_peer_alone_and_those_of_peers_leave_tools_alone() {
+    let peer = Pair::with(Counterpart::Agent, &[(latency(500), &[])], 1.0).await;
+    let tools = Pair::tools(uncooperative(Behavior::Refuse)).await;
+    for pair in [peer, tools] {
+        assert_eq!(text(&pair.call("echo", "hello").await.unwrap()), "hello");
+        pair.assert_counts(0, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_while_it_is_held_never_reaches_the_server() {
+    let pair = Pair::with(Counterpart::Tools, &[(latency(2_000), &["echo"])], 1.0).await;
+    let mut params = CallToolRequestParams::new("echo");
+    params.arguments = json!({ "text": "late" }).as_object().cloned();
+    let request = ClientRequest::CallToolRequest(::rmcp::model::CallToolRequest::new(params));
+    let options = PeerRequestOptions::with_timeout(Duration::from_millis(100));
+    let sent = pair.client.send_request_with_option(request, options).await.unwrap();
+    let answer = sent.await_response().await;
+    assert!(matches!(answer, Err(ServiceError::Timeout { .. })), "{answer:?}");
+    assert!(pair.call("measure", "after").await.is_ok());
+    assert_eq!(pair.seen(), [("measure", json!("after"))]);
+    // The agent waited for nothing: that is what the fault did to it.
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_session_that_stops_lets_held_calls_go_on_at_once() {
+    let pair = Pair::tools(latency(30_000)).await;
+    let start = Instant::now();
+    let (answer, ()) = tokio::join!(pair.call("echo", "held"), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pair.local.registry().kill();
+    });
+    assert_eq!(text(&answer.unwrap()), "held");
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_cut_short_by_a_stop_does_not_fail_the_call() {
+    let pair = Pair::tools(unavailable(Unavailability::Timeout, 30_000)).await;
+    let (answer, ()) = tokio::join!(pair.call("echo", "held"), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pair.local.registry().kill();
+    });
+    assert_eq!(text(&answer.unwrap()), "held");
+}
+
+#[tokio::test]
+async fn no_answer_is_changed_after_the_session_stopped() {
+    let pair = Pair::tools(malformed(Damage::Truncate)).await;
+    let (answer, running) = tokio::join!(pair.call("slow", "a long answer"), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pair.local.registry().kill();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        pair.local.registry().sessions().iter().map(|live| live.wallet().running()).sum::<u32>()
+    });
+    assert_eq!(text(&answer.unwrap()), "a long answer");
+    assert_eq!(running, 0, "a slow server keeps the stop waiting");
+    pair.assert_counts(0, 1);
+}
+
+#[tokio::test]
+async fn answers_keep_the_ids_of_their_calls_under_every_fault_at_once() {
+    let faults: &[(Fault, &[&str])] = &[
+        (latency(20), &["echo"]),
+        (Fault::Error(ErrorCodes { codes: vec![500], message: None }), &["echo"]),
+        (malformed(Damage::Encoding), &["echo"]),
+    ];
+    let pair = Pair::with(Counterpart::Tools, faults, 0.3).await;
+    let calls = (0..200).map(|n| {
+        let pair = &pair;
+        async move {
+            let sent = format!("call number {n} ä");
+            match pair.call("echo", &sent).await {
+                Ok(answer) if answer.is_error == Some(true) => None,
+                Ok(answer) => Some(text(&answer).contains(&format!("number {n} "))),
+                Err(_) => None,
+            }
+        }
+    });
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.iter().flatten().all(|own| *own), "an answer belongs to another call");
+    let counts = pair.counts();
+    assert_eq!(counts.chosen, counts.applied + counts.not_applicable);
+    assert_eq!(counts.not_applicable, 0);
+    assert!(counts.applied > 60, "{counts:?}");
+}
+
+#[tokio::test]
+async fn all_attempts_of_one_logical_request_meet_the_same_choice() {
+    let fault = Fault::Error(ErrorCodes { codes: vec![500], message: None });
+    let pair = Pair::with(Counterpart::Tools, &[(fault, &[])], 0.5).await;
+    let mut hit = 0;
+    for n in 0..40 {
+        let mut attempts = Vec::new();
+        for _ in 0..3 {
+            let mut meta = RequestMetaObject::new();
+            meta.0.0.insert("squall/requestId".into(), json!(format!("request-{n}")));
+            let mut params = CallToolRequestParams::new("echo");
+            params.meta = Some(meta);
+            params.arguments = json!({ "text": "x" }).as_object().cloned();
+            attempts.push(is_error(&pair.client.call_tool(params).await));
+        }
+        assert!(attempts.iter().all(|failed| *failed == attempts[0]), "{attempts:?}");
+        hit += u32::from(attempts[0]);
+    }
+    assert!((8..=32).contains(&hit), "{hit} of 40");
+}
+
+fn is_error(answer: &Result<CallToolResult, ServiceError>) -> bool {
+    match answer {
+        Ok(result) => result.is_error == Some(true),
+        Err(error) => matches!(error, ServiceError::McpError(_)),
+    }
+}
+
+fn said(answer: &Result<CallToolResult, ServiceError>) -> String {
+    match answer {
+        Ok(result) => text(result).to_owned(),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,313 @@
+//! What the client really receives, and what the service really sees, for every fault that the seam supports.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ::tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use http::StatusCode;
+use serde_json::{Value, json};
+use squall_proto::vocabulary::counts::Counts;
+use squall_proto::vocabulary::fault::{
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
+    MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
+};
+use squall_proto::vocabulary::named::Named as _;
+use squall_shim_core::Local;
+
+use super::*;
+use crate::testing::local;
+
+type Text = Request<Full<Bytes>>;
+
+/// A service that answers with what it was sent, under the content type that it was sent with.
+struct Backend {
+    seen: Mutex<Vec<(HeaderMap, Bytes)>>,
+    pause: Duration,
+}
+
+impl Backend {
+    async fn answer(&self, request: Text) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        self.seen.lock().unwrap().push((parts.headers.clone(), body.clone()));
+        tokio::time::sleep(self.pause).await;
+        let mut response = Response::new(Full::new(body.clone()));
+        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+            if let Some(value) = parts.headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
+        Ok(response)
+    }
+}
+
+/// A client of the backend that meets `fault`.
+struct Client {
+    backend: Arc<Backend>,
+    layer: ChaosLayer,
+    local: Local,
+}
+
+struct Got {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    fn with(faults: &[(Fault, &[&str])], point: Point, pause: Duration) -> Self {
+        let local = local(faults, 1.0);
+        let agent = AgentName::new("planner").unwrap();
+        let tool = ToolName::new("search").unwrap();
+        let layer = ChaosLayer::new(local.registry(), agent, tool, point);
+        Self { backend: Arc::new(Backend { seen: Mutex::default(), pause }), layer, local }
+    }
+
+    fn of(fault: Fault) -> Self {
+        Self::with(&[(fault, &[])], Point::Tool, Duration::ZERO)
+    }
+
+    async fn send(&self, request: Text) -> Result<Got, BoxError> {
+        let backend = Arc::clone(&self.backend);
+        let service = ServiceBuilder::new().layer(self.layer.clone()).service(service_fn(
+            move |request: Text| {
+                let backend = Arc::clone(&backend);
+                async move { backend.answer(request).await }
+            },
+        ));
+        let response = service.oneshot(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Got { status: parts.status, headers: parts.headers, body })
+    }
+
+    fn seen(&self) -> Vec<Bytes> {
+        self.backend.seen.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+
+    fn counts(&self) -> Counts {
+        self.local.counts().into_iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts))
+    }
+
+    #[track_caller]
+    fn assert_counts(&self, applied: u64, not_applicable: u64) {
+        let counts = self.counts();
+        assert_eq!(
+            (counts.applied, counts.not_applicable),
+            (applied, not_applicable),
+            "{counts:?}"
+        );
+    }
+}
+
+fn json_request(value: &Value) -> Text {
+    request("application/json; charset=utf-8", value.to_string())
+}
+
+fn request(content_type: &str, body: String) -> Text {
+    Request::post("http://search.internal/v1")
+        .header(header::CONTENT_TYPE, content_type)
+        .header(header::CONTENT_LENGTH, body.len())
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+fn hello() -> Value {
+    json!({ "query": "0123456789", "limit": 10, "tags": ["alpha", "beta"] })
+}
+
+fn latency(ms: u64) -> Fault {
+    Fault::Latency(Latency { delay: Delay::Fixed { ms } })
+}
+
+fn unavailable(mode: Unavailability, timeout_ms: u64) -> Fault {
+    Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
+}
+
+fn malformed(mode: Damage) -> Fault {
+    Fault::MalformedOutput(MalformedOutput { mode, keep: 0.5 })
+}
+
+fn truncated() -> Fault {
+    let from = LostPart::End;
+    let unit = TruncationUnit::Characters;
+    Fault::ContextTruncation(ContextTruncation { fraction: 0.5, from, unit })
+}
+
+#[tokio::test]
+async fn a_service_without_a_session_is_left_alone() {
+    let client = Client::with(&[], Point::Tool, Duration::ZERO);
+    let got = client.send(json_request(&hello())).await.unwrap();
+    assert_eq!(got.body, hello().to_string());
+    assert_eq!(client.seen(), [hello().to_string()]);
+}
+
+#[tokio::test]
+async fn a_held_request_is_answered_later() {
+    let client = Client::of(latency(200));
+    let start = Instant::now();
+    let got = client.send(json_request(&hello())).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    assert_eq!((got.status, &got.body[..]), (StatusCode::OK, hello().to_string().as_bytes()));
+    client.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_failing_backend_answers_with_its_status_and_json_and_is_never_asked() {
+    let message = Some("upstream is down".to_owned());
+    let client = Client::of(Fault::Error(ErrorCodes { codes: vec![503], message }));
+    let got = client.send(json_request(&hello())).await.unwrap();
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    let body: Value = serde_json::from_slice(&got.body).unwrap();
+    assert!(body.to_string().contains("upstream is down"), "{body}");
+    assert_eq!(got.headers[header::CONTENT_LENGTH], got.body.len().to_string());
+    assert!(got.headers[header::CONTENT_TYPE].to_str().unwrap().contains("json"));
+    assert_eq!(client.seen(), Vec::<Bytes>::new());
+    client.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn an_unavailable_tool_fails_in_the_way_of_its_mode_and_is_never_asked() {
+    for mode in Unavailability::ALL.iter().copied() {
+        let client = Client::of(unavailable(mode, 120));
+        let start = Instant::now();
+        let got = client.send(json_request(&hello())).await;
+        match (mode, got) {
+            (Unavailability::Disconnect, Err(error)) => {
+                let error = error.downcast_ref::<io::Error>().expect("another error");
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            }
+            (Unavailability::NotFound, Ok(got)) => assert_eq!(got.status, StatusCode::NOT_FOUND),
+            (Unavailability::Error, Ok(got)) => assert!(got.status.is_server_error()),
+            (Unavailability::Timeout, Ok(got)) => {
+                assert!(got.status == 504 || got.status == 408, "{}", got.status);
+                assert!(start.elapsed() >= Duration::from_millis(120));
+            }
+            (mode, got) => panic!("{mode:?}: {:?}", got.map(|got| got.status)),
+        }
+        assert_eq!(client.seen(), Vec::<Bytes>::new(), "{mode:?}");
+        client.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_request_reaches_the_service_with_a_true_length() {
+    let client = Client::of(truncated());
+    client.send(json_request(&hello())).await.unwrap();
+    let (headers, body) = client.backend.seen.lock().unwrap()[0].clone();
+    let seen: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(seen["query"], "01234");
+    assert_eq!(seen["limit"], 10, "only text is cut");
+    assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
+    client.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_plain_text_is_cut_as_a_text() {
+    let client = Client::of(truncated());
+    client.send(request("text/plain", "0123456789".into())).await.unwrap();
+    assert_eq!(client.seen(), ["01234"]);
+    client.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_reaches_the_client_with_a_true_length() {
+    for mode in Damage::ALL.iter().copied() {
+        let client = Client::of(malformed(mode));
+        let whole = json!({ "city": "Zürich", "days": [1, 2, 3], "open": true, "note": "closed" });
+        let got = client.send(json_request(&whole)).await.unwrap();
+        assert_ne!(got.body, whole.to_string(), "{mode:?}");
+        assert_eq!(got.headers[header::CONTENT_LENGTH], got.body.len().to_string(), "{mode:?}");
+        assert_eq!(client.seen(), [whole.to_string()], "{mode:?}");
+        client.assert_counts(1, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_agent_behind_http_can_refuse() {
+    let fault = Fault::UncooperativeAgent(UncooperativeAgent {
+        behaviors: vec![Behavior::Refuse],
+        texts: vec!["I would rather not.".into()],
+        keep: 0.5,
+        delay: Delay::Fixed { ms: 1 },
+    });
+    let client = Client::with(&[(fault, &[])], Point::Agent, Duration::ZERO);
+    let got = client.send(request("text/plain", "a finding".into())).await.unwrap();
+    assert_eq!((got.status, &got.body[..]), (StatusCode::OK, &b"I would rather not."[..]));
+    client.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn bodies_that_can_not_be_changed_whole_go_through_and_say_so() {
+    let long = "x".repeat(usize::try_from(BODY_BYTES_MAX).unwrap() + 1);
+    let mut encoded = json_request(&hello());
+    encoded.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    for fault in [truncated(), malformed(Damage::Truncate)] {
+        for sent in [
+            request("text/plain", long.clone()),
+            encoded.clone(),
+            request("application/octet-stream", "bytes".into()),
+            request("text/event-stream", "data: x\n\n".into()),
+        ] {
+            let client = Client::of(fault.clone());
+            let body = sent.body().clone().collect().await.unwrap().to_bytes();
+            let got = client.send(sent).await.unwrap();
+            assert!(got.body == body);
+            assert!(client.seen() == [body]);
+            client.assert_counts(0, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_stops_lets_a_held_request_go_on_at_once() {
+    let client = Client::of(latency(30_000));
+    let start = Instant::now();
+    let (got, ()) = tokio::join!(client.send(json_request(&hello())), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.local.registry().kill();
+    });
+    assert_eq!(got.unwrap().status, StatusCode::OK);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_session_that_stops_is_not_kept_waiting_by_a_slow_service() {
+    let faults: &[(Fault, &[&str])] = &[(malformed(Damage::Truncate), &[])];
+    let client = Client::with(faults, Point::Tool, Duration::from_millis(400));
+    let (got, running) = tokio::join!(client.send(json_request(&hello())), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.local.registry().kill();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.local.registry().sessions().iter().map(|live| live.wallet().running()).sum::<u32>()
+    });
+    assert_eq!(got.unwrap().body, hello().to_string());
+    assert_eq!(running, 0);
+    client.assert_counts(0, 1);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_a_choice_stick_to_all_attempts() {
+    let faults: &[(Fault, &[&str])] =
+        &[(Fault::Error(ErrorCodes { codes: vec![500], message: None }), &[])];
+    let local = local(faults, 0.5);
+    let client = Client { local, ..Client::with(&[], Point::Tool, Duration::ZERO) };
+    let agent = AgentName::new("planner").unwrap();
+    let tool = ToolName::new("search").unwrap();
+    let layer = ChaosLayer::new(client.local.registry(), agent, tool, Point::Tool).identified();
+    let client = Client { layer, ..client };
+    for n in 0..40 {
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            let mut request = json_request(&hello());
+            let key = HeaderValue::from_str(&format!("key-{n}")).unwrap();
+            request.headers_mut().insert("idempotency-key", key);
+            statuses.push(client.send(request).await.unwrap().status);
+        }
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{statuses:?}");
+    }
+    let counts = client.counts();
+    assert!((8 * 3..=32 * 3).contains(&counts.applied), "{counts:?}");
+}
