@@ -8,6 +8,7 @@ pub mod commands;
 mod control;
 mod deadline;
 mod grant;
+mod guard;
 pub mod ledger;
 pub mod stop;
 

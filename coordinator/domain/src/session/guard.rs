@@ -1,0 +1,31 @@
+//! The raw cascade guard: failing traces downstream of an injection.
+//!
+//! Not here: how traces are judged (shims count them) and how counts are added up ([`crate::evidence`]).
+
+use squall_proto::vocabulary::counts::TraceCounts;
+
+use super::Session;
+use crate::event::{AbortCause, Event};
+
+impl Session {
+    /// What the guard appends, given how traces ended over all processes: nothing, or that it tripped, and with
+    /// `auto_abort_on_cascade` the abort in the same append. It trips once, and only while the session is live.
+    #[must_use]
+    pub fn guard(&self, traces: TraceCounts) -> Vec<Event> {
+        let safety = &self.spec.safety;
+        let failed_downstream = traces.failed_downstream;
+        let Some(threshold) = safety.cascade_threshold else { return Vec::new() };
+        let reached = failed_downstream >= u64::from(threshold);
+        if !reached || !self.phase.is_live() || self.guard_tripped.is_some() {
+            return Vec::new();
+        }
+        let mut events = vec![Event::GuardTripped { failed_downstream, threshold }];
+        if safety.auto_abort_on_cascade {
+            let reason = format!(
+                "{failed_downstream} traces failed downstream of an injection, cascade_threshold is {threshold}"
+            );
+            events.push(Event::Aborted { reason, cause: AbortCause::Cascade });
+        }
+        events
+    }
+}
