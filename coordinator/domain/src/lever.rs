@@ -1,10 +1,10 @@
 //! Levers: what `squall halt` engages, for one tenant or for all.
 
 use serde::{Deserialize, Serialize};
-use squall_proto::vocabulary::id::{Actor, RequestId, TenantId};
+use squall_proto::vocabulary::id::{Actor, AppendId, RequestId, TenantId};
 use squall_proto::vocabulary::time::UnixMillis;
 
-use crate::event::{CommandKind, CommandRef, Hash, LeverEvent, Record};
+use crate::event::{CommandKind, Hash, LeverEvent, Record, Recorded};
 use crate::rejection::Rejection;
 use crate::session::commands::Commands;
 
@@ -31,12 +31,32 @@ impl std::fmt::Display for Scope {
 pub struct Engaged {
     /// Stream sequence of the record: the epoch of the halts that it caused.
     pub sequence: u64,
+    /// The append that carried it: what a pushed halt named before it was durable.
+    pub append: AppendId,
     /// Why.
     pub reason: String,
     /// Who, where a client did it.
     pub actor: Option<Actor>,
     /// When, by the writer's wall clock.
     pub at: UnixMillis,
+}
+
+impl Engaged {
+    /// The first engagement in a record.
+    pub(crate) fn first_of(sequence: u64, record: &Record<LeverEvent>) -> Option<Self> {
+        record.events.iter().find_map(|recorded| Self::of(sequence, record, recorded))
+    }
+
+    fn of(
+        sequence: u64,
+        record: &Record<LeverEvent>,
+        recorded: &Recorded<LeverEvent>,
+    ) -> Option<Self> {
+        let LeverEvent::Engaged { reason } = &recorded.event else { return None };
+        let actor = recorded.command.as_ref().map(|command| command.actor.clone());
+        let (append, reason, at) = (record.append, reason.clone(), record.at);
+        Some(Self { sequence, append, reason, actor, at })
+    }
 }
 
 /// One lever: the fold of its subject.
@@ -85,6 +105,12 @@ impl Lever {
         }
     }
 
+    /// Whether a record is the next one: its hash names the newest. The first that is seen may follow records that the
+    /// log no longer keeps.
+    pub(crate) fn fits(&self, record: &Record<LeverEvent>) -> bool {
+        self.revision == 0 || record.previous == self.head
+    }
+
     /// Folds a record. A lever that is engaged again keeps its first epoch: what it halted stays halted by it.
     pub fn evolve(&mut self, sequence: u64, record: &Record<LeverEvent>, hash: Hash) {
         self.revision = sequence;
@@ -93,18 +119,16 @@ impl Lever {
             if let Some(command) = &recorded.command {
                 self.commands.note(command);
             }
-            let actor = recorded.command.as_ref().map(|CommandRef { actor, .. }| actor.clone());
             match &recorded.event {
-                LeverEvent::Engaged { reason } => {
-                    self.engaged.get_or_insert(Engaged {
-                        sequence,
-                        reason: reason.clone(),
-                        actor,
-                        at: record.at,
-                    });
+                LeverEvent::Engaged { .. } => {
+                    let engaged = Engaged::of(sequence, record, recorded);
+                    self.engaged = self.engaged.take().or(engaged);
                 }
                 LeverEvent::Released { .. } => self.engaged = None,
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

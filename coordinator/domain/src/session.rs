@@ -15,7 +15,7 @@ pub mod stop;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use squall_proto::vocabulary::blast_radius::BlastRadius;
+use squall_proto::vocabulary::blast_radius::{BlastRadius, Strictness};
 use squall_proto::vocabulary::id::{Actor, SessionKey, TenantId};
 use squall_proto::vocabulary::limits::TEXT_BYTES_MAX;
 use squall_proto::vocabulary::session::SessionSpec;
@@ -25,6 +25,7 @@ use self::commands::Commands;
 use self::ledger::Ledger;
 use self::stop::Stop;
 use crate::event::{AbortCause, BoundScope, CommandKind, DrainReason, Ending, Event, Hash, Record};
+use crate::lever::Engaged;
 use crate::rejection::Rejection;
 
 pub use self::control::{ClientCommand, Outlook};
@@ -180,7 +181,8 @@ impl Session {
     /// Folds a record of the session's subject.
     pub fn evolve(&mut self, sequence: u64, record: &Record<Event>, hash: Hash) {
         if record.previous != self.head {
-            self.damaged(format!("record {sequence} follows a record that is not the newest one"));
+            let why = format!("record {sequence} follows a record that is not the newest one");
+            self.damaged(sequence, why);
         }
         self.revision = sequence;
         self.head = hash;
@@ -192,17 +194,32 @@ impl Session {
             self.apply(&recorded.event, Stamp { sequence, at: record.at, by }, record);
         }
         if self.ledger.totals() != record.totals {
-            self.damaged(format!(
-                "record {sequence} has other totals than the records before it give"
-            ));
+            let why = format!("record {sequence} has other totals than the records before it give");
+            self.damaged(sequence, why);
+        }
+    }
+
+    /// Folds events that are not in the log yet, so that the next request of the same append is decided on what they leave.
+    pub fn preview(&mut self, record: &Record<Event>) {
+        for recorded in &record.events {
+            if let Some(command) = &recorded.command {
+                self.commands.note(command);
+            }
+            let stamp = Stamp { sequence: self.revision, at: record.at, by: None };
+            self.apply(&recorded.event, stamp, record);
         }
     }
 
     fn apply(&mut self, event: &Event, stamp: Stamp, record: &Record<Event>) {
+        let sequence = stamp.sequence;
+        if !self.allows(event) {
+            let why = format!("{} while the session was {}", event.kind(), self.phase.name());
+            self.damaged(sequence, why);
+        }
         match event {
             Event::Created { .. } => {
-                if self.revision != stamp.sequence || self.created.sequence != stamp.sequence {
-                    self.damaged("the session was created twice".to_owned());
+                if self.created.sequence != sequence {
+                    self.damaged(sequence, "the session was created twice".to_owned());
                 }
             }
             Event::Started { .. } => {
@@ -228,17 +245,17 @@ impl Session {
             }
             Event::ScopeBound { scope } => {
                 if self.bound.replace(scope.clone()).is_some_and(|before| before != *scope) {
-                    self.damaged("the blast radius was bound twice".to_owned());
+                    self.damaged(sequence, "the blast radius was bound twice".to_owned());
                 }
             }
             Event::GrantIssued { holder, req_no, permits, scope, agent, trace } => {
                 let fits =
                     self.ledger.issue(holder, *req_no, *permits, scope, agent, trace.as_ref());
-                self.fits(fits);
+                self.fits(sequence, fits);
             }
             Event::GrantClosed { holder, req_no, used } => {
                 let fits = self.ledger.close(holder, *req_no, *used);
-                self.fits(fits);
+                self.fits(sequence, fits);
             }
             Event::Aborted { reason, cause } => {
                 let held = self.holders();
@@ -263,8 +280,33 @@ impl Session {
             Event::GuardTripped { failed_downstream, .. } => {
                 self.guard_tripped.get_or_insert(*failed_downstream);
             }
-            Event::LogDamaged { why } => self.damaged(why.clone()),
+            Event::LogDamaged { why } => self.damaged(sequence, why.clone()),
         }
+    }
+
+    /// Whether the state before it allows an event. Compare-and-swap orders a session's own subject, so that each event
+    /// was decided on exactly this state; only a lever stands on another subject, and what was decided before its halt
+    /// was known may lie behind it.
+    fn allows(&self, event: &Event) -> bool {
+        let fits = match event {
+            Event::Started { .. } | Event::Ended { how: Ending::Expired } => {
+                self.phase == Phase::Draft
+            }
+            Event::Paused
+            | Event::ScopeBound { .. }
+            | Event::GrantIssued { .. }
+            | Event::Ended { how: Ending::Exhausted } => self.phase == Phase::Running,
+            Event::Resumed => self.phase == Phase::Paused,
+            Event::DrainBegan { .. } => matches!(self.phase, Phase::Running | Phase::Paused),
+            Event::Ended { how: Ending::Completed } => self.phase == Phase::Draining,
+            Event::GuardTripped { .. } => self.phase.is_live(),
+            Event::InertConfirmed { .. } | Event::StopProven { .. } => self.stop.is_some(),
+            Event::Created { .. }
+            | Event::GrantClosed { .. }
+            | Event::Aborted { .. }
+            | Event::LogDamaged { .. } => true,
+        };
+        fits || self.abort_to_record().is_some() || self.phase == Phase::LogDamaged
     }
 
     /// A terminal phase is never left, but for `LogDamaged`.
@@ -274,25 +316,25 @@ impl Session {
         }
     }
 
-    fn fits(&mut self, result: Result<(), String>) {
+    fn fits(&mut self, sequence: u64, result: Result<(), String>) {
         if let Err(why) = result {
-            self.damaged(why);
+            self.damaged(sequence, why);
         }
     }
 
-    /// The log can't be trusted: the session is over, whatever it was.
-    pub(crate) fn damaged(&mut self, why: String) {
-        let (sequence, held) = (self.revision, self.holders());
+    /// The log can't be trusted, as the entry at `sequence` shows: the session is over, whatever it was.
+    pub(crate) fn damaged(&mut self, sequence: u64, why: String) {
+        let held = self.holders();
         self.stop.get_or_insert_with(|| Stop::new(sequence, held));
         self.phase = Phase::LogDamaged;
         self.damage.get_or_insert(why);
     }
 
-    /// A lever stands at `sequence`: a live session is halted for good, before anything records it.
-    pub(crate) fn halt(&mut self, sequence: u64) {
+    /// A lever is engaged: a live session is halted for good, before anything records it.
+    pub(crate) fn halt(&mut self, lever: &Engaged) {
         if self.phase.is_live() {
             let held = self.holders();
-            self.stop.get_or_insert_with(|| Stop::new(sequence, held));
+            self.stop.get_or_insert_with(|| Stop::by_lever(lever, held));
             self.phase = Phase::Aborted;
         }
     }
@@ -303,6 +345,14 @@ impl Session {
         let stop = self.stop.as_ref()?;
         (stop.record.is_none() && self.phase == Phase::Aborted)
             .then_some(AbortCause::Lever(stop.epoch))
+    }
+
+    /// Whether injections need permits: an `eventual` session has none, and so nobody who certainly holds one.
+    fn has_permits(&self) -> bool {
+        match self.spec.safety.strictness {
+            Strictness::Strict | Strictness::StrictClaim => true,
+            Strictness::Eventual => false,
+        }
     }
 
     fn holders(&self) -> Vec<squall_proto::vocabulary::id::Holder> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
 
 use crate::event::{Event, Hash, LeverEvent, Record};
-use crate::lever::{Lever, Scope};
+use crate::lever::{Engaged, Lever, Scope};
 use crate::session::Session;
 
 /// One entry of the log that the fold cares about.
@@ -72,6 +72,7 @@ impl World {
         hash: Hash,
         applied: &mut Applied,
     ) {
+        let was_damaged = self.sessions.get(key).is_some_and(|session| session.damage.is_some());
         match self.sessions.get_mut(key) {
             Some(session) => session.evolve(sequence, record, hash),
             None => match Session::create(key.clone(), sequence, record, hash) {
@@ -82,38 +83,60 @@ impl World {
                 }
             },
         }
-        let halted = self.latch(sequence, key, record);
+        let halted = self.latch(key);
         let Some(session) = self.sessions.get(key) else { return };
         applied.sessions.push(key.clone());
-        let damaged = session.damage.is_some() || halted;
-        let changes = damaged || record.events.iter().any(|recorded| recorded.event.changes_plan());
-        let stops = damaged || record.events.iter().any(|recorded| recorded.event.stops());
-        for tenant in session.tenants() {
-            if stops {
-                self.stop_versions.insert(tenant.clone(), sequence);
-            }
-            if changes || stops {
-                self.plan_versions.insert(tenant.clone(), sequence);
-                applied.plan_changed.insert(tenant);
-            }
+        let broke = halted || (session.damage.is_some() && !was_damaged);
+        let stops = broke || record.events.iter().any(|recorded| recorded.event.stops());
+        let changes = stops || record.events.iter().any(|recorded| recorded.event.changes_plan());
+        let tenants = session.tenants();
+        if stops {
+            self.stopped(sequence, tenants, applied);
+        } else if changes {
+            self.changed(sequence, tenants, applied);
         }
     }
 
-    /// A session whose Started, Resumed or GrantIssued lies behind an engaged lever in stream order is halted for good.
-    fn latch(&mut self, sequence: u64, key: &SessionKey, record: &Record<Event>) -> bool {
-        let begins = record.events.iter().any(|recorded| {
-            matches!(
-                recorded.event,
-                Event::Started { .. } | Event::GrantIssued { .. } | Event::Resumed
-            )
-        });
-        let engaged =
-            self.sessions.get(key).is_some_and(|session| self.engaged_for(session).is_some());
-        match self.sessions.get_mut(key) {
-            Some(session) if begins && engaged && session.phase.is_live() => session.halt(sequence),
-            Some(_) | None => return false,
+    /// A session that is live behind an engaged lever in stream order (its Started, Resumed or GrantIssued lies there) is
+    /// halted for good.
+    fn latch(&mut self, key: &SessionKey) -> bool {
+        let lever = self
+            .sessions
+            .get(key)
+            .filter(|session| session.phase.is_live())
+            .and_then(|session| self.engaged_for(session))
+            .and_then(|(_, lever)| lever.engaged.clone());
+        match (self.sessions.get_mut(key), lever) {
+            (Some(session), Some(lever)) => session.halt(&lever),
+            _ => return false,
         }
         true
+    }
+
+    /// The tenants' plan has a new version.
+    fn changed(
+        &mut self,
+        sequence: u64,
+        tenants: impl IntoIterator<Item = TenantId>,
+        applied: &mut Applied,
+    ) {
+        for tenant in tenants {
+            self.plan_versions.insert(tenant.clone(), sequence);
+            applied.plan_changed.insert(tenant);
+        }
+    }
+
+    /// Something of the tenants' was stopped: that is a new version of their plan, too.
+    fn stopped(
+        &mut self,
+        sequence: u64,
+        tenants: impl IntoIterator<Item = TenantId>,
+        applied: &mut Applied,
+    ) {
+        for tenant in tenants {
+            self.stop_versions.insert(tenant.clone(), sequence);
+            self.changed(sequence, [tenant], applied);
+        }
     }
 
     fn fold_lever(
@@ -124,39 +147,46 @@ impl World {
         hash: Hash,
         applied: &mut Applied,
     ) {
-        self.levers.entry(scope.clone()).or_default().evolve(sequence, record, hash);
+        let lever = self.levers.entry(scope.clone()).or_default();
+        let fits = lever.fits(record);
+        lever.evolve(sequence, record, hash);
         applied.lever = Some(scope.clone());
-        if !record
-            .events
-            .iter()
-            .any(|recorded| matches!(recorded.event, LeverEvent::Engaged { .. }))
-        {
-            return;
+        if !fits {
+            // What is missing may have been a halt.
+            let why = format!("record {sequence} on the lever of {scope} follows a missing one");
+            self.stop_covered(sequence, scope, applied, |session| {
+                session.damaged(sequence, why.clone());
+            });
         }
+        // Also when the same record releases it: what is halted stays halted.
+        let Some(engaged) = Engaged::first_of(sequence, record) else { return };
         match scope {
-            Scope::Fleet => self.fleet_stop = sequence,
-            Scope::Tenant(tenant) => {
-                self.stop_versions.insert(tenant.clone(), sequence);
-                self.plan_versions.insert(tenant.clone(), sequence);
-                applied.plan_changed.insert(tenant.clone());
+            Scope::Fleet => {
+                self.fleet_stop = sequence;
+                applied.plan_changed.extend(self.plan_versions.keys().cloned());
+            }
+            Scope::Tenant(tenant) => self.stopped(sequence, [tenant.clone()], applied),
+        }
+        self.stop_covered(sequence, scope, applied, |session| session.halt(&engaged));
+    }
+
+    /// Stops every live session that the lever covers.
+    fn stop_covered(
+        &mut self,
+        sequence: u64,
+        scope: &Scope,
+        applied: &mut Applied,
+        stop: impl Fn(&mut Session),
+    ) {
+        let mut tenants = Vec::new();
+        for session in self.sessions.values_mut() {
+            if session.phase.is_live() && covers(scope, session) {
+                stop(session);
+                tenants.extend(session.tenants());
+                applied.sessions.push(session.key.clone());
             }
         }
-        let covered: Vec<SessionKey> = self
-            .sessions
-            .values()
-            .filter(|session| session.phase.is_live() && covers(scope, session))
-            .map(|session| session.key.clone())
-            .collect();
-        for key in covered {
-            let Some(session) = self.sessions.get_mut(&key) else { continue };
-            session.halt(sequence);
-            for tenant in session.tenants() {
-                self.stop_versions.insert(tenant.clone(), sequence);
-                self.plan_versions.insert(tenant.clone(), sequence);
-                applied.plan_changed.insert(tenant);
-            }
-            applied.sessions.push(key);
-        }
+        self.stopped(sequence, tenants, applied);
     }
 
     /// One session.
@@ -213,3 +243,6 @@ fn covers(scope: &Scope, session: &Session) -> bool {
         Scope::Tenant(tenant) => session.covers(tenant) || session.key.tenant == *tenant,
     }
 }
+
+#[cfg(test)]
+mod tests;

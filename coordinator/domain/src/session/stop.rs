@@ -11,8 +11,13 @@ use squall_proto::vocabulary::id::{AppendId, Holder};
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::time::UnixMillis;
 
-use super::{Session, Stamp};
+use super::{Phase, Session, Stamp};
 use crate::event::{AbortCause, Event, ProofKind};
+use crate::lever::Engaged;
+
+/// Most holders that a proof names: a record must stay far below 512 KiB, and a holder takes up to 200 bytes of it.
+/// Which ones they are can always be read from [`Session::unconfirmed`].
+pub const OUT_OF_CONTACT_MAX: usize = 1000;
 
 /// The record of an abort in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,15 +50,18 @@ pub struct Proof {
     pub at: UnixMillis,
     /// How it is known.
     pub by: ProofKind,
-    /// Holders that never confirmed.
+    /// Holders that never confirmed, the first [`OUT_OF_CONTACT_MAX`] of them.
     pub out_of_contact: Vec<Holder>,
 }
 
 /// A session's stop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
-    /// Stream sequence of the abort, or of the lever that halted the session: numbers the stop.
+    /// Stream sequence of the abort, of the lever that halted the session, or of the entry that showed the damage:
+    /// numbers the stop.
     pub epoch: u64,
+    /// The append of the lever that halted the session: what a pushed halt named before it was durable.
+    pub lever: Option<AppendId>,
     /// The record of the abort; a halt has none until somebody appends it.
     pub record: Option<Aborted>,
     /// Holders of an open grant when the stop was folded.
@@ -66,7 +74,12 @@ pub struct Stop {
 
 impl Stop {
     pub(super) fn new(epoch: u64, holders: Vec<Holder>) -> Self {
-        Self { epoch, record: None, holders, confirmations: BTreeMap::new(), proof: None }
+        let confirmations = BTreeMap::new();
+        Self { epoch, lever: None, record: None, holders, confirmations, proof: None }
+    }
+
+    pub(super) fn by_lever(lever: &Engaged, holders: Vec<Holder>) -> Self {
+        Self { lever: Some(lever.append), ..Self::new(lever.sequence, holders) }
     }
 
     pub(super) fn aborted(
@@ -102,7 +115,8 @@ impl Stop {
                     || self.record.as_ref().is_some_and(|record| record.stamp.sequence == sequence)
             }
             AbortEpoch::Pushed(append) => {
-                self.record.as_ref().is_some_and(|record| record.append == append)
+                self.lever == Some(append)
+                    || self.record.as_ref().is_some_and(|record| record.append == append)
             }
         }
     }
@@ -119,17 +133,19 @@ impl Session {
     /// The proof that is due, given whether every lease is over for certain by the owner's clock:
     /// (TTL + D) * (1 + rho) / (1 - rho) since a barrier that was sent after the stop was applied.
     ///
-    /// Confirmations prove strict sessions only: an eventual one has no grants, so that nobody knows who runs it.
+    /// Confirmations prove strict sessions with a whole log only: an eventual one has no grants, and a damaged log may
+    /// lack some, so that nobody knows who runs it. A halt is proven once it is recorded: until then a grant may still
+    /// lie behind the lever. Damage needs no record, since the damaged log may refuse it.
     #[must_use]
     pub fn prove(&self, leases_are_over: bool) -> Option<Event> {
         let stop = self.stop.as_ref()?;
-        if stop.proof.is_some() || stop.record.is_none() {
+        let damaged = self.phase == Phase::LogDamaged;
+        if stop.proof.is_some() || (stop.record.is_none() && !damaged) {
             return None;
         }
-        let out_of_contact: Vec<Holder> = self.unconfirmed().cloned().collect();
-        let has_permits = self.spec.safety.strictness
-            != squall_proto::vocabulary::blast_radius::Strictness::Eventual;
-        if has_permits && out_of_contact.is_empty() {
+        let out_of_contact: Vec<Holder> =
+            self.unconfirmed().take(OUT_OF_CONTACT_MAX).cloned().collect();
+        if self.has_permits() && !damaged && out_of_contact.is_empty() {
             return Some(Event::StopProven { by: ProofKind::Confirmations, out_of_contact });
         }
         leases_are_over.then_some(Event::StopProven { by: ProofKind::Time, out_of_contact })
