@@ -49,10 +49,15 @@ impl Ages {
     /// A close was applied: the grant is no longer in use, and its unused permits were never injected.
     pub fn closed(&mut self, holder: &Holder, req_no: u64, used: u32) {
         self.open.remove(&(holder.clone(), req_no));
-        if let Some(entry) =
-            self.issued.iter_mut().rev().find(|entry| entry.3 == req_no && entry.2 == *holder)
-        {
-            entry.1 = u64::from(used);
+        let Some(at) =
+            self.issued.iter().rposition(|(_, _, who, no)| *no == req_no && who == holder)
+        else {
+            return;
+        };
+        if used == 0 {
+            self.issued.remove(at);
+        } else {
+            self.issued[at].1 = u64::from(used);
         }
     }
 
@@ -77,14 +82,9 @@ impl Ages {
         rate: Option<RateLimit>,
     ) -> Usage {
         self.askers.retain(|_, last| now.since(*last) < ASKING);
-        let outstanding = self
-            .open
-            .values()
-            .filter(|grant| now.since(grant.since) <= longest_use)
-            .map(|grant| grant.permits)
-            .sum();
+        self.open.retain(|_, grant| now.since(grant.since) <= longest_use);
         Usage {
-            outstanding,
+            outstanding: self.open.values().map(|grant| grant.permits).sum(),
             issued_in_window: rate.map_or(0, |rate| self.in_window(now, known_since, rate)),
             askers: self.askers.len() as u64,
         }
@@ -95,7 +95,7 @@ impl Ages {
         while self.issued.front().is_some_and(|(at, ..)| now.since(*at) > window) {
             self.issued.pop_front();
         }
-        if now.since(known_since) < window {
+        if now.since(known_since) <= window {
             return u64::from(rate.permits);
         }
         self.issued.iter().map(|(_, permits, ..)| permits).sum()
@@ -113,9 +113,13 @@ impl Ages {
     }
 }
 
-/// A permit issued in the last (W + V/(1 - rho))(1 + rho) may be injected within a real window W.
+/// A permit issued in the last (W + V/(1 - rho))(1 + rho) may be injected within a real window W. What is counted is a
+/// little longer, by 1/(1 - rho): one stretch for all clocks, on the safe side.
 fn counted_window(window: Duration) -> Duration {
     let slow =
         PERMIT_LIFE * 1_000_000 / u32::try_from(1_000_000 - CLOCK_RATE_PPM).unwrap_or(1_000_000);
     stretched(window + slow)
 }
+
+#[cfg(test)]
+mod tests;

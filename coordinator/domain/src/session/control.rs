@@ -104,9 +104,7 @@ impl Session {
         if let Some((scope, reason)) = &outlook.engaged {
             return Err(Rejection::Halted { scope: scope.clone(), reason: reason.clone() });
         }
-        let eventual = self.spec.safety.strictness
-            == squall_proto::vocabulary::blast_radius::Strictness::Eventual;
-        if !eventual && !outlook.log_is_synced && !self.spec.safety.accept_lazy_log {
+        if self.has_permits() && !outlook.log_is_synced && !self.spec.safety.accept_lazy_log {
             return Err(Rejection::LazyLog);
         }
         if !outlook.inapplicable.is_empty() {

@@ -64,7 +64,10 @@ impl Session {
             Phase::Running if self.ledger.available() == 0 && outstanding == 0 => {
                 Due::Append(Event::Ended { how: Ending::Exhausted })
             }
-            Phase::Draining if passed || self.ledger.open_permits() == 0 => {
+            // Without permits nobody knows whether something still runs: only time tells.
+            Phase::Draining
+                if passed || (self.has_permits() && self.ledger.open_permits() == 0) =>
+            {
                 Due::Append(Event::Ended { how: Ending::Completed })
             }
             Phase::Draft

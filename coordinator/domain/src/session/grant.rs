@@ -37,6 +37,21 @@ pub enum CloseDecision {
     Refuse(&'static str),
 }
 
+impl CloseDecision {
+    /// What the Close of a sender makes whom nothing authenticates: what it says is never log damage.
+    #[must_use]
+    pub fn of_unauthenticated(self) -> Self {
+        match self {
+            Self::Record(Event::LogDamaged { .. }) => {
+                Self::Refuse("the log lacks the grant, and nothing vouches for the sender")
+            }
+            decision @ (Self::Record(_) | Self::Acknowledge | Self::CatchUp | Self::Refuse(_)) => {
+                decision
+            }
+        }
+    }
+}
+
 /// The answer to a confirmation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InertDecision {
@@ -55,10 +70,7 @@ impl Session {
         if self.phase != Phase::Running {
             return AskDecision::Refuse(RefusedWhy::NotRunning);
         }
-        if !self.covers(&holder.tenant)
-            || ask.want == 0
-            || self.spec.safety.strictness == Strictness::Eventual
-        {
+        if !self.covers(&holder.tenant) || ask.want == 0 || ask.req_no == 0 || !self.has_permits() {
             return AskDecision::Refuse(RefusedWhy::Invalid);
         }
         // An Ask that would be refused for the holder's open grant is answered with it: the shim forgot it and gives it back.
@@ -88,14 +100,16 @@ impl Session {
         }
     }
 
-    /// What a first grant for this Ask binds the blast radius to.
+    /// What a first grant for this Ask binds the blast radius to. A single request needs no more than its budget of 1
+    /// and a permit that is bound to it: a permit that comes back unused may go to another request.
     fn scope_of(&self, holder: &Holder, ask: &Ask) -> Option<BoundScope> {
         let tenant = holder.tenant.clone();
         match self.spec.safety.blast_radius {
-            BlastRadius::SingleRequest => Some(BoundScope::Request(tenant, ask.scope.request)),
             BlastRadius::SingleAgent => Some(BoundScope::Agent(tenant, ask.scope.agent.clone())),
             BlastRadius::SingleTrace => Some(BoundScope::Trace(tenant, ask.scope.trace.clone()?)),
-            BlastRadius::SingleTenant | BlastRadius::MultiTenant => None,
+            BlastRadius::SingleRequest | BlastRadius::SingleTenant | BlastRadius::MultiTenant => {
+                None
+            }
         }
     }
 
@@ -144,18 +158,20 @@ impl Session {
     /// The scope is bound in the append of the first grant: apart, two grants could slip in with different scopes.
     fn issue(&self, holder: &Holder, ask: &Ask, permits: u32) -> Vec<Event> {
         let bind = if self.bound.is_none() { self.scope_of(holder, ask) } else { None };
+        let scope = self.grant_scope(ask);
         let issued = Event::GrantIssued {
             holder: holder.clone(),
             req_no: ask.req_no,
             permits,
-            scope: self.grant_scope(ask),
             agent: ask.scope.agent.clone(),
-            trace: ask.scope.trace.clone(),
+            trace: scope.trace.clone(),
+            scope,
         };
         bind.map(|scope| Event::ScopeBound { scope }).into_iter().chain([issued]).collect()
     }
 
-    /// What the shim must check again for every injection of the grant.
+    /// What the shim must check again for every injection of the grant. What a limit charges the grant to is in it, or
+    /// the permits could be used for another agent.
     fn grant_scope(&self, ask: &Ask) -> GrantScope {
         let safety = &self.spec.safety;
         let claim = safety.strictness == Strictness::StrictClaim;
@@ -171,8 +187,17 @@ impl Session {
 
     /// Decides a Close by `holder`, whom the transport vouches for. `caught_up` says that a barrier sent after the
     /// Close was received has been applied.
+    ///
+    /// A session that is over acknowledges every Close: a known grant's once it is recorded, or, where the damaged log
+    /// may refuse the record, without one.
     #[must_use]
     pub fn close(&self, holder: &Holder, close: &Close, caught_up: bool) -> CloseDecision {
+        if !self.covers(&holder.tenant) {
+            return CloseDecision::Refuse("the session has no shims of this tenant");
+        }
+        if self.phase == Phase::LogDamaged {
+            return CloseDecision::Acknowledge;
+        }
         match self.ledger.known(holder, close.grant.req_no) {
             Known::Closed => CloseDecision::Acknowledge,
             Known::Open(open) if close.used <= open.permits => {
@@ -182,6 +207,7 @@ impl Session {
                     used: close.used,
                 })
             }
+            Known::Open(_) if self.phase.is_terminal() => CloseDecision::Acknowledge,
             Known::Open(_) => CloseDecision::Refuse("more permits used than were issued"),
             Known::Unknown if close.used == 0 || self.phase.is_terminal() => {
                 CloseDecision::Acknowledge

@@ -3,10 +3,11 @@
 //! A permit is spent the moment it is issued. Only a Close by its holder gives the unused rest back, once:
 //! `available = budget - issued + refunded`, and the same sum for each tenant, agent and trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use squall_proto::vocabulary::id::{AgentName, Holder, TenantId, TraceId};
+use squall_proto::vocabulary::limits::GRANT_PERMITS_MAX;
 use squall_proto::vocabulary::message::GrantScope;
 
 use crate::event::Totals;
@@ -14,6 +15,10 @@ use crate::event::Totals;
 /// Closed grants that a holder's record keeps. Older ones count as closed: request numbers only grow, and a shim
 /// has one request open at a time, so that a Close of one this old can only be a repetition.
 const CLOSED_MAX: usize = 64;
+/// Holders that are kept although they used nothing and hold nothing: each later run of a short-lived process is another
+/// one, and only these are not bounded by the budget. An Ask of a forgotten one would have to be under way while this
+/// many others came and went; its permits would be spent until its holder gives them back, as any.
+const UNUSED_MAX: usize = 65_536;
 
 /// A grant that was not closed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +52,8 @@ struct Held {
     /// Everything up to this number counts as closed.
     forgotten: u64,
     used: u64,
+    /// Whether it stands in [`Ledger::unused`].
+    unused: bool,
 }
 
 /// Everything that a session issued and got back.
@@ -59,6 +66,8 @@ pub struct Ledger {
     tenants: BTreeMap<TenantId, u64>,
     agents: BTreeMap<(TenantId, AgentName), u64>,
     traces: BTreeMap<(TenantId, TraceId), u64>,
+    /// Holders that had used nothing when they closed a grant, oldest first.
+    unused: VecDeque<Holder>,
 }
 
 impl Ledger {
@@ -152,7 +161,8 @@ impl Ledger {
         }
     }
 
-    /// Folds an issue.
+    /// Folds an issue. An agent or a trace is charged where the grant is bound to it: permits that any agent of the
+    /// holder may use are nobody's in particular.
     ///
     /// # Errors
     /// What doesn't fit: the log is damaged.
@@ -165,6 +175,9 @@ impl Ledger {
         agent: &AgentName,
         trace: Option<&TraceId>,
     ) -> Result<(), String> {
+        if !(1..=GRANT_PERMITS_MAX).contains(&permits) {
+            return Err(format!("{permits} permits issued; allowed is 1 to {GRANT_PERMITS_MAX}"));
+        }
         if u64::from(permits) > self.available() {
             return Err(format!("{permits} permits issued with {} available", self.available()));
         }
@@ -183,8 +196,10 @@ impl Ledger {
         self.totals.issued += permits;
         self.open += permits;
         *self.tenants.entry(holder.tenant.clone()).or_default() += permits;
-        *self.agents.entry((holder.tenant.clone(), agent.clone())).or_default() += permits;
-        if let Some(trace) = trace {
+        if scope.agent.is_some() {
+            *self.agents.entry((holder.tenant.clone(), agent.clone())).or_default() += permits;
+        }
+        if let (Some(_), Some(trace)) = (&scope.trace, trace) {
             *self.traces.entry((holder.tenant.clone(), trace.clone())).or_default() += permits;
         }
         Ok(())
@@ -209,15 +224,32 @@ impl Ledger {
             }
         };
         held.close(req_no, used);
+        if held.used == 0 && !std::mem::replace(&mut held.unused, true) {
+            self.unused.push_back(holder.clone());
+        }
         let back = u64::from(open.permits - used);
         self.totals.refunded += back;
         self.open -= u64::from(open.permits);
         refund(&mut self.tenants, &holder.tenant, back);
-        refund(&mut self.agents, &(holder.tenant.clone(), open.agent), back);
-        if let Some(trace) = open.trace {
+        if open.scope.agent.is_some() {
+            refund(&mut self.agents, &(holder.tenant.clone(), open.agent), back);
+        }
+        if let (Some(_), Some(trace)) = (open.scope.trace, open.trace) {
             refund(&mut self.traces, &(holder.tenant.clone(), trace), back);
         }
+        self.forget_unused();
         Ok(())
+    }
+
+    fn forget_unused(&mut self) {
+        while self.unused.len() > UNUSED_MAX {
+            let Some(oldest) = self.unused.pop_front() else { return };
+            let Some(held) = self.holders.get_mut(&oldest) else { continue };
+            held.unused = false;
+            if held.used == 0 && held.open.is_none() {
+                self.holders.remove(&oldest);
+            }
+        }
     }
 }
 
@@ -242,3 +274,6 @@ fn refund<K: Ord>(sums: &mut BTreeMap<K, u64>, key: &K, back: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
