@@ -131,16 +131,14 @@ impl Archive {
             session.merge(&holder, &row.experiment, &row.agent, row.counts);
             changed.push(row.session);
         }
-        for row in traces {
-            if let Some(session) = self.sessions.get_mut(&row.session) {
-                session.merge_traces(&holder, row.counts);
-                changed.push(row.session);
-            }
+        for row in traces.into_iter().filter(|row| knows(&row.session)) {
+            let session = self.sessions.entry(row.session.clone()).or_default();
+            session.merge_traces(&holder, row.counts);
+            changed.push(row.session);
         }
-        for sample in samples {
-            if let Some(session) = self.sessions.get_mut(&sample.session) {
-                session.sample(holder.clone(), sample);
-            }
+        for sample in samples.into_iter().filter(|sample| knows(&sample.session)) {
+            let session = self.sessions.entry(sample.session.clone()).or_default();
+            session.sample(holder.clone(), sample);
         }
         changed.sort_unstable();
         changed.dedup();
@@ -153,3 +151,6 @@ impl Archive {
         self.sessions.get(key)
     }
 }
+
+#[cfg(test)]
+mod tests;
