@@ -17,3 +17,6 @@ pub mod local;
 pub mod rejection;
 pub mod session;
 pub mod world;
+
+#[cfg(test)]
+mod scenario;
