@@ -1,1 +1,3 @@
-//! skeleton
+//! What end-to-end tests stand on: real nats-servers, replicas in this process, agents.
+
+pub mod nats;

@@ -223,7 +223,7 @@ pub async fn the_tail_has_no_gap_when_its_consumer_is_lost(backend: &dyn Backend
 
 /// A reader that takes nothing while thousands are written gets them all later.
 pub async fn a_slow_reader_misses_nothing(backend: &dyn Backend) {
-    const WRITES: usize = 6_000;
+    const WRITES: usize = 4_000;
     let journal = backend.open(None).await;
     let mut tail = journal.tail(0);
     assert_eq!(next(&mut tail).await, TailEvent::CaughtUp { last_sequence: 0 });

@@ -1,0 +1,322 @@
+//! Reading a stream in order, for as long as somebody listens.
+//!
+//! A pull consumer of our own: in memory, without acknowledgements, with a heartbeat of 500 ms, made anew after two
+//! misses (async-nats' ordered consumer notices after 5 to 15 s). It starts one record early, at the last one that was
+//! read: if that record is another one by now, the log was rewritten below us.
+
+use std::time::Duration;
+
+use async_nats::header;
+use async_nats::jetstream::consumer::pull::{self, Config};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::{Message, stream};
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt, unfold};
+use squall_proto::subject::{EVIDENCE_STREAM, LOG_STREAM};
+use squall_proto::vocabulary::id::LogId;
+use squall_proto::vocabulary::time::UnixMillis;
+use tokio::time::Instant;
+
+use super::super::{Damage, Entry, TailEvent};
+use super::{chain, streams};
+
+/// A consumer says that it lives this often; after two misses it is made anew.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A pull request lasts this long; the client renews it.
+const PULL_EXPIRES: Duration = Duration::from_secs(30);
+/// Records asked for at once, and their bytes: the most that waits here untaken is one and a half times that.
+const PULL_RECORDS: usize = 2_048;
+const PULL_BYTES: usize = 8 * 1024 * 1024;
+/// The server drops a consumer that nobody pulled from for this long.
+const ABANDONED_AFTER: Duration = Duration::from_secs(10);
+/// First and longest wait before the next try to make a consumer.
+const AGAIN_FIRST: Duration = Duration::from_millis(50);
+const AGAIN_LONGEST: Duration = Duration::from_secs(1);
+/// A stream that looks gone or shorter is believed to be so after this time: twice what a leader without quorum may
+/// keep answering (10 s, nats-server `raft.go`, `lostQuorumInterval`), and far longer than one lags after an election.
+const BELIEVED_AFTER: Duration = Duration::from_secs(20);
+
+/// Which stream, and how strictly it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Gapless, and only with subjects that we know.
+    Log,
+    /// Old evidence is discarded and strange subjects are skipped: shims write here, and not only ours.
+    Evidence,
+}
+
+impl Kind {
+    const fn stream(self) -> &'static str {
+        match self {
+            Self::Log => LOG_STREAM,
+            Self::Evidence => EVIDENCE_STREAM,
+        }
+    }
+}
+
+/// The records of `kind`'s stream after `after`; `id` is the stream that was opened.
+pub(super) fn start(
+    api: Context,
+    kind: Kind,
+    id: LogId,
+    after: u64,
+) -> BoxStream<'static, TailEvent> {
+    let tail = Tail {
+        api,
+        kind,
+        id,
+        read: after,
+        last: None,
+        consumer: None,
+        pause: AGAIN_FIRST,
+        suspicion: None,
+        at_end: false,
+        told_end: None,
+        over: false,
+    };
+    unfold(tail, |mut tail| async move { Some((tail.next().await?, tail)) }).boxed()
+}
+
+struct Tail {
+    api: Context,
+    kind: Kind,
+    id: LogId,
+    /// Last sequence that was yielded or skipped.
+    read: u64,
+    /// What stood at `read`, as far as we saw it.
+    last: Option<(UnixMillis, Bytes)>,
+    consumer: Option<Reading>,
+    pause: Duration,
+    suspicion: Option<(Instant, Damage)>,
+    /// The record just yielded was the newest one.
+    at_end: bool,
+    /// The last sequence that was told to be the newest.
+    told_end: Option<u64>,
+    over: bool,
+}
+
+/// A consumer at work.
+struct Reading {
+    name: String,
+    messages: pull::Stream,
+    /// Messages that it delivered.
+    delivered: u64,
+}
+
+/// What became of one step.
+enum Step {
+    Yield(TailEvent),
+    Again,
+    /// The consumer is of no use any more.
+    Lost(String),
+}
+
+impl Tail {
+    async fn next(&mut self) -> Option<TailEvent> {
+        while !self.over {
+            let step =
+                if std::mem::take(&mut self.at_end) { self.tell_end() } else { self.step().await };
+            match step {
+                Step::Yield(event) => {
+                    self.over = matches!(event, TailEvent::Damaged { .. });
+                    return Some(event);
+                }
+                Step::Again => {}
+                Step::Lost(why) => self.wait_before_next_try(&why).await,
+            }
+        }
+        None
+    }
+
+    async fn step(&mut self) -> Step {
+        match self.consumer.take() {
+            None => self.open().await,
+            Some(reading) => self.read_on(reading).await,
+        }
+    }
+
+    async fn wait_before_next_try(&mut self, why: &str) {
+        let stream = self.kind.stream();
+        tracing::debug!(stream, read = self.read, why, "making the consumer anew");
+        tokio::time::sleep(self.pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+        self.pause = (self.pause * 2).min(AGAIN_LONGEST);
+    }
+
+    async fn open(&mut self) -> Step {
+        let info = match self.api.get_stream(self.kind.stream()).await {
+            Ok(stream) => stream.cached_info().clone(),
+            Err(error) if streams::is_missing(&error.kind()) => return self.suspect(Damage::Gone),
+            Err(error) => return Step::Lost(chain(&error)),
+        };
+        if let Some(step) = self.contradiction(&info) {
+            return step;
+        }
+        self.suspicion = None;
+        match self.make_consumer().await {
+            Ok((consumer, end)) => {
+                self.consumer = Some(consumer);
+                if end { self.tell_end() } else { Step::Again }
+            }
+            Err(why) => Step::Lost(why),
+        }
+    }
+
+    /// What the stream says of itself that can't be true of the one that was read.
+    fn contradiction(&mut self, info: &stream::Info) -> Option<Step> {
+        let found = streams::id_of(&info.config).map(|id| id.to_string()).unwrap_or_default();
+        if found != self.id.as_str() {
+            return Some(damaged(Damage::Recreated { expected: self.id.to_string(), found }));
+        }
+        let stream::State { first_sequence: first, last_sequence: last, .. } = info.state;
+        if last < self.read {
+            return Some(self.suspect(Damage::Truncated { last, read: self.read }));
+        }
+        if self.kind == Kind::Log && self.read > 0 && first > self.read + 1 {
+            return Some(damaged(Damage::Gap { expected: self.read + 1, found: first }));
+        }
+        None
+    }
+
+    /// Damage that a server which lags or lost its peers shows too: it has to last.
+    fn suspect(&mut self, why: Damage) -> Step {
+        let now = Instant::now();
+        let (since, _) = self.suspicion.get_or_insert_with(|| (now, why.clone()));
+        if now.duration_since(*since) >= BELIEVED_AFTER {
+            return damaged(why);
+        }
+        Step::Lost(why.to_string())
+    }
+
+    /// A consumer, and whether nothing is there for it to deliver.
+    async fn make_consumer(&self) -> Result<(Reading, bool), String> {
+        let start_sequence = if self.last.is_some() { self.read } else { self.read + 1 };
+        let config = Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: ABANDONED_AFTER,
+            ..Config::default()
+        };
+        let consumer: Consumer<Config> = self
+            .api
+            .create_consumer_on_stream(config, self.kind.stream())
+            .await
+            .map_err(|error| chain(&error))?;
+        let info = consumer.cached_info();
+        let (name, end) = (info.name.clone(), info.num_pending == 0);
+        let messages = consumer
+            .stream()
+            .heartbeat(HEARTBEAT)
+            .expires(PULL_EXPIRES)
+            .max_messages_per_batch(PULL_RECORDS)
+            .max_bytes_per_batch(PULL_BYTES)
+            .messages()
+            .await
+            .map_err(|error| chain(&error))?;
+        Ok((Reading { name, messages, delivered: 0 }, end))
+    }
+
+    async fn read_on(&mut self, mut reading: Reading) -> Step {
+        let message = match reading.messages.next().await {
+            Some(Ok(message)) => message,
+            lost => {
+                let why = lost.and_then(Result::err).map_or("ended".to_owned(), |e| chain(&e));
+                self.drop_consumer(reading.name);
+                return Step::Lost(why);
+            }
+        };
+        match self.take(&message, &mut reading) {
+            Step::Lost(why) => {
+                self.drop_consumer(reading.name);
+                Step::Lost(why)
+            }
+            step @ (Step::Yield(_) | Step::Again) => {
+                self.consumer = Some(reading);
+                self.pause = AGAIN_FIRST;
+                step
+            }
+        }
+    }
+
+    /// Spares the server a consumer that it would keep for [`ABANDONED_AFTER`]; nothing depends on it.
+    fn drop_consumer(&self, name: String) {
+        let (api, stream) = (self.api.clone(), self.kind.stream());
+        tokio::spawn(async move { api.delete_consumer_from_stream(name, stream).await.ok() });
+    }
+
+    fn take(&mut self, message: &Message, reading: &mut Reading) -> Step {
+        let Ok(info) = message.info() else {
+            return Step::Lost("a message without its position".to_owned());
+        };
+        reading.delivered += 1;
+        if info.consumer_sequence != reading.delivered {
+            return Step::Lost("a message was lost on its way".to_owned());
+        }
+        let (sequence, at_end) = (info.stream_sequence, info.pending == 0);
+        let time = UnixMillis(
+            u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+        );
+        if sequence <= self.read {
+            return self.compare(sequence, time, &message.payload, at_end);
+        }
+        let expected = self.read + 1;
+        if self.kind == Kind::Log && self.read > 0 && sequence > expected {
+            return damaged(Damage::Gap { expected, found: sequence });
+        }
+        self.yield_entry(message, sequence, time, at_end)
+    }
+
+    /// Looks at the record before the first new one: it must be the one that was read.
+    fn compare(&mut self, sequence: u64, time: UnixMillis, bytes: &Bytes, at_end: bool) -> Step {
+        let same = self.last.as_ref().is_none_or(|last| *last == (time, bytes.clone()));
+        if sequence == self.read && !same {
+            return damaged(Damage::Rewritten { sequence });
+        }
+        if at_end { self.tell_end() } else { Step::Again }
+    }
+
+    fn yield_entry(
+        &mut self,
+        message: &Message,
+        sequence: u64,
+        time: UnixMillis,
+        at_end: bool,
+    ) -> Step {
+        let bytes = message.payload.clone();
+        self.read = sequence;
+        self.last = Some((time, bytes.clone()));
+        let subject = match message.subject.parse() {
+            Ok(subject) => subject,
+            Err(error) => return self.strange(message, sequence, &error),
+        };
+        let id = message.headers.as_ref().and_then(|headers| headers.get(header::NATS_MESSAGE_ID));
+        let id = id.filter(|_| self.kind == Kind::Log).and_then(|id| id.as_str().parse().ok());
+        self.at_end = at_end;
+        Step::Yield(TailEvent::Entry(Entry { sequence, subject, bytes, time, id }))
+    }
+
+    fn strange(&self, message: &Message, sequence: u64, error: &dyn std::error::Error) -> Step {
+        let subject = message.subject.to_string();
+        match self.kind {
+            Kind::Log => damaged(Damage::UnknownSubject { sequence, subject }),
+            Kind::Evidence => {
+                tracing::debug!(subject, sequence, %error, "evidence on a strange subject is skipped");
+                Step::Again
+            }
+        }
+    }
+
+    fn tell_end(&mut self) -> Step {
+        if self.told_end == Some(self.read) {
+            return Step::Again;
+        }
+        self.told_end = Some(self.read);
+        Step::Yield(TailEvent::CaughtUp { last_sequence: self.read })
+    }
+}
+
+fn damaged(why: Damage) -> Step {
+    Step::Yield(TailEvent::Damaged { why })
+}
