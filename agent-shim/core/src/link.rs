@@ -49,11 +49,12 @@ use self::closes::Closes;
 use self::contact::Contact;
 use self::lease::Lease;
 use self::outbox::Outbox;
-pub use self::port::{Held, Permits, Plane};
+pub use self::port::{Held, Permits, Plane, TakesPart};
 use self::random::Random;
 use self::session::{Gate, Session};
 use self::stops::Sticky;
 use self::versions::Versions;
+use crate::plan::Unarmed;
 
 /// Which request a reply belongs to. Never used twice by one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +153,8 @@ pub struct Status {
     pub plan: Option<PlanVersion>,
     /// Sessions of the plan that this process takes part in.
     pub sessions: Vec<SessionKey>,
+    /// What of the plan stays unarmed here, and why.
+    pub unarmed: Vec<Unarmed>,
     /// Permits may be used until here.
     pub lease_until: BootNanos,
     /// Closes that no coordinator acknowledged yet.
@@ -175,6 +178,7 @@ pub struct Link {
     /// More aborts than can be kept: nothing may run any more until the log is another one.
     jammed: bool,
     plan_changed: bool,
+    unarmed: Vec<Unarmed>,
     closes: Closes,
     lease: Lease,
     outbox: Outbox,
@@ -198,6 +202,7 @@ impl Link {
             aborts: BTreeMap::new(),
             jammed: false,
             plan_changed: false,
+            unarmed: Vec::new(),
             closes: Closes::default(),
             lease: Lease::none(),
             outbox: Outbox::default(),
@@ -269,6 +274,7 @@ impl Link {
             welcomed: self.contact.welcomed,
             plan: self.versions.version(),
             sessions: self.sessions.iter().filter_map(takes_part).collect(),
+            unarmed: self.unarmed.clone(),
             lease_until: self.lease.until(),
             unacked_closes: self.closes.len(),
             aborted: self.aborts.keys().cloned().collect(),
@@ -367,11 +373,13 @@ impl Link {
         self.pending.clear();
         self.outputs.clear();
         self.outbox = Outbox::default();
-        for (key, session) in std::mem::take(&mut self.sessions) {
-            plane.stop(&key);
+        let sessions = std::mem::take(&mut self.sessions);
+        sessions.keys().for_each(|key| plane.stop(key));
+        plane.install(&[]);
+        for (key, session) in sessions {
+            plane.forget(&key);
             self.forgotten_req_no = self.forgotten_req_no.max(session.last_req_no);
         }
-        plane.install(&[]);
         self.outputs.push_back(Output::PlanChanged);
         self.outputs.push_back(Output::WakeDelays);
     }

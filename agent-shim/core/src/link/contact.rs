@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use squall_proto::vocabulary::id::SessionKey;
-use squall_proto::vocabulary::limits::HELLO_LIST_MAX;
+use squall_proto::vocabulary::limits::{ANNOUNCED_MAX, HELLO_LIST_MAX};
 use squall_proto::vocabulary::message::{GrantRef, Hello, Reply, Request, Sync};
 use squall_proto::vocabulary::time::BootNanos;
 
@@ -14,6 +14,9 @@ use super::port::Plane;
 use super::versions::Step;
 use super::{Correlation, Link, Pending};
 use crate::registry::Announced;
+
+/// Most entries of each list in a Hello: half of what is allowed, so that one with every list full fits into a message.
+const LISTED_MAX: usize = HELLO_LIST_MAX / 2;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -123,7 +126,10 @@ impl Link {
     }
 
     fn hello(&self, announced: Announced) -> Hello {
-        let Announced { agents, tools, seams } = announced;
+        let Announced { mut agents, mut tools, mut seams } = announced;
+        agents.truncate(ANNOUNCED_MAX);
+        tools.truncate(ANNOUNCED_MAX);
+        seams.truncate(ANNOUNCED_MAX);
         let open_grants = self.sessions.iter().filter_map(|(key, session)| {
             let grant = session.grant.as_ref()?;
             Some(GrantRef { session: key.clone(), req_no: grant.req_no })
@@ -136,9 +142,9 @@ impl Link {
             tools,
             seams,
             allowed: self.identity.allowed.clone(),
-            open_grants: open_grants.take(HELLO_LIST_MAX).collect(),
-            unacked_closes: self.closes.all().take(HELLO_LIST_MAX).collect(),
-            sticky_aborts: self.unrecorded().take(HELLO_LIST_MAX).collect(),
+            open_grants: open_grants.take(LISTED_MAX).collect(),
+            unacked_closes: self.closes.all().take(LISTED_MAX).collect(),
+            sticky_aborts: self.unrecorded().take(LISTED_MAX).collect(),
         }
     }
 

@@ -15,6 +15,9 @@ use super::pace::{EVIDENCE_EVERY, EVIDENCE_LOOK, EVIDENCE_REPEATS};
 use super::port::Plane;
 use super::{Link, Output};
 
+/// Most rows in one message: half of what is allowed, so that samples fit beside them.
+const ROWS_MAX: usize = EVIDENCE_ROWS_MAX / 2;
+
 type RowKey = (SessionKey, ExperimentName, AgentName);
 
 /// See the module. Its size is bounded by that of the data plane's counters.
@@ -93,7 +96,7 @@ impl Link {
         };
         for row in rows {
             let messages = said.entry(row.session.clone()).or_default();
-            if messages.last().is_none_or(|message| message.rows.len() >= EVIDENCE_ROWS_MAX) {
+            if messages.last().is_none_or(|message| message.rows.len() >= ROWS_MAX) {
                 messages.push(empty.clone());
             }
             messages.last_mut().into_iter().for_each(|message| message.rows.push(row.clone()));

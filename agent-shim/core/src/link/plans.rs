@@ -6,7 +6,7 @@ use squall_proto::vocabulary::time::BootNanos;
 
 use super::pace::GAP_SPREAD;
 use super::phi::Phi;
-use super::port::Plane;
+use super::port::{Plane, TakesPart};
 use super::session::{Gate, Session};
 use super::versions::{Change, Step};
 use super::{Link, Output};
@@ -144,9 +144,10 @@ impl Link {
                 Some(active)
             })
             .collect();
-        let takes_part = plane.install(&active);
+        let TakesPart { sessions, unarmed } = plane.install(&active);
+        self.unarmed = unarmed;
         for (key, session) in &mut self.sessions {
-            session.takes_part = takes_part.contains(key);
+            session.takes_part = sessions.contains(key);
             if session.gate != Gate::Ended {
                 plane.end_by(key, session.ends_at);
             }

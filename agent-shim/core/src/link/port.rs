@@ -1,11 +1,14 @@
 //! What the link needs of the data plane: the plan's way in, the wallets that permits go into, and the evidence.
 
+use std::sync::Arc;
+
 use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::message::{CountRow, GrantScope, Sample, ScopeKeys, TraceRow};
 use squall_proto::vocabulary::time::BootNanos;
 
-use crate::plan::ActiveSession;
-use crate::registry::Announced;
+use crate::live::Live;
+use crate::plan::{ActiveSession, Unarmed};
+use crate::registry::{Announced, Registry};
 
 /// Permits of one grant, on their way into a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,15 @@ pub struct Held {
     pub last_ended: Option<BootNanos>,
 }
 
+/// What became of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TakesPart {
+    /// The sessions that this process takes part in.
+    pub sessions: Vec<SessionKey>,
+    /// What was left out, and why.
+    pub unarmed: Vec<Unarmed>,
+}
+
 /// The data plane, as the link sees it. Its own threads burn permits and run faults at any time in between.
 ///
 /// What every implementation has to keep, since the bounds rest on it (bounds.md, shim rules 2 and 4):
@@ -43,8 +55,8 @@ pub struct Held {
 /// - Each permit is burned at most once, and never in a stopped or paused session or past a deadline.
 /// - For a session that it doesn't know, every method does nothing and finds nothing.
 pub trait Plane {
-    /// Makes `sessions` the plan. Returns those that this process takes part in.
-    fn install(&mut self, sessions: &[ActiveSession]) -> Vec<SessionKey>;
+    /// Makes `sessions` the plan.
+    fn install(&mut self, sessions: &[ActiveSession]) -> TakesPart;
 
     /// Forgets a session that left the plan.
     fn forget(&mut self, session: &SessionKey);
@@ -93,4 +105,93 @@ pub trait Plane {
 
     /// Samples lost since the process started.
     fn samples_lost(&self) -> u64;
+}
+
+impl Plane for Arc<Registry> {
+    fn install(&mut self, sessions: &[ActiveSession]) -> TakesPart {
+        let installed = Registry::install(self, sessions);
+        let sessions = installed.live.iter().map(|live| live.key().clone()).collect();
+        TakesPart { sessions, unarmed: installed.unarmed }
+    }
+
+    fn forget(&mut self, session: &SessionKey) {
+        Registry::forget(self, session);
+    }
+
+    fn extend_lease(&mut self, until: BootNanos) {
+        self.lease().extend(until);
+        self.sessions().iter().for_each(|live| live.wallet().extend(until));
+    }
+
+    fn end_lease(&mut self) {
+        self.lease().end();
+    }
+
+    fn stop(&mut self, session: &SessionKey) {
+        if let Some(live) = self.session(session) {
+            live.wallet().stop();
+        }
+    }
+
+    fn pause(&mut self, session: &SessionKey, paused: bool) {
+        if let Some(live) = self.session(session) {
+            live.wallet().pause(paused);
+        }
+    }
+
+    fn end_by(&mut self, session: &SessionKey, moment: BootNanos) {
+        if let Some(live) = self.session(session) {
+            live.wallet().end_by(moment);
+        }
+    }
+
+    fn put(&mut self, session: &SessionKey, permits: Permits) -> bool {
+        let Permits { req_no, count, scope, deadline, cap } = permits;
+        self.session(session)
+            .is_some_and(|live| live.wallet().install(req_no, count, scope, deadline, cap).is_ok())
+    }
+
+    fn drain(&mut self, session: &SessionKey) -> Option<(u64, u32)> {
+        self.session(session)?.wallet().drain()
+    }
+
+    fn held(&self, session: &SessionKey) -> Held {
+        self.session(session).map(|live| held(&live)).unwrap_or_default()
+    }
+
+    fn has_demand(&self, session: &SessionKey) -> bool {
+        self.session(session).is_some_and(|live| live.demand().wanted() > 0)
+    }
+
+    fn take_demand(&mut self, session: &SessionKey) -> Option<(u32, ScopeKeys)> {
+        self.session(session)?.demand().take()
+    }
+
+    fn announced(&self) -> Announced {
+        Registry::announced(self)
+    }
+
+    fn counts(&self) -> Vec<CountRow> {
+        Registry::counts(self)
+    }
+
+    fn trace_counts(&self) -> Vec<TraceRow> {
+        Registry::trace_counts(self)
+    }
+
+    fn drain_samples(&mut self, max: usize) -> Vec<Sample> {
+        Registry::drain_samples(self, max)
+    }
+
+    fn samples_lost(&self) -> u64 {
+        Registry::samples_lost(self)
+    }
+}
+
+fn held(live: &Live) -> Held {
+    let wallet = live.wallet();
+    // In this order: what is still running when `left` was read is seen as running, or as ended with its time.
+    let left = wallet.left();
+    let running = wallet.running();
+    Held { left, running, burned: wallet.used_total(), last_ended: wallet.last_ended() }
 }

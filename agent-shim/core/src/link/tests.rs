@@ -6,6 +6,7 @@ mod evidence;
 mod grants;
 mod lease;
 mod plane;
+mod real;
 mod stops;
 
 use std::collections::VecDeque;
