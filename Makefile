@@ -1,0 +1,33 @@
+# The few commands that everyone uses; CI runs the same ones. `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help tools check test demo bench deny
+
+# Tests and the demo find nats-server here.
+export PATH := $(CURDIR)/.tools:$(PATH)
+
+help: ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+tools: ## install nats-server and two MCP servers into .tools (needs Python 3.11 or newer)
+	@deploy/tools/install.sh
+
+check: ## format, lints and unit tests: what to run before each commit
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo test --workspace --lib
+
+test: tools ## everything: unit, documentation, integration and end-to-end tests
+	cargo test --workspace --all-features
+
+demo: tools ## real agents, a real NATS, a session, an abort, and the proof
+	cargo build --workspace
+	cargo run --package squall-tests --bin demo
+
+bench: ## what the hook costs an agent's call
+	cargo bench --package squall-shim-core
+
+deny: ## licences, bans and sources of all dependencies
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --all-features check licenses bans sources
