@@ -1,0 +1,1 @@
+//! `squall fleet`: the shims that are there.

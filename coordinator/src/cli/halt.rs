@@ -1,0 +1,1 @@
+//! `squall halt ...`: the commands of the lever, one file each.

@@ -1,0 +1,1 @@
+//! Names of sessions, short and full.

@@ -1,0 +1,1 @@
+//! `squall session ...`: the commands of chaos sessions, one file each.

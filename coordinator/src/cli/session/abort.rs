@@ -1,0 +1,1 @@
+//! `squall session abort`: aborts, waits for the proof, and prints it.

@@ -1,0 +1,1 @@
+//! `squall session create`: sends a session file.

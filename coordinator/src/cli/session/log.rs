@@ -1,0 +1,1 @@
+//! `squall session log`: the events of a session.

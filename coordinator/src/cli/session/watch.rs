@@ -1,0 +1,1 @@
+//! `squall session watch`: the live view.

@@ -1,0 +1,1 @@
+//! `squall types`: the kinds of experiments, from the vocabulary.
