@@ -211,6 +211,9 @@ pub struct Identity {
     pub log: LogId,
     /// Whether every server of the log writes through to disk.
     pub log_is_synced: bool,
+    /// Whether the transport vouches for shims (accounts with credentials of their own). What an unauthenticated sender
+    /// claims is never taken for damage of the log.
+    pub shims_are_vouched_for: bool,
     /// Seed of its append ids and of new sessions' seeds.
     pub seed: u64,
 }
@@ -243,9 +246,12 @@ pub struct Engine {
     /// Sessions that ended their stop without proof yet: the barrier that their clock waits for, and when it was passed.
     proofs: BTreeMap<SessionKey, effect::ProofClock>,
     dry: BTreeSet<SessionKey>,
+    /// Sessions that were taken over, whose grants may never have left.
+    taken_over: BTreeSet<SessionKey>,
     changed: BTreeSet<SessionKey>,
     alive_at: BootNanos,
     beat_at: BootNanos,
+    looked_at: BootNanos,
     outputs: VecDeque<Output>,
 }
 
@@ -272,9 +278,11 @@ impl Engine {
             pushes: Vec::new(),
             proofs: BTreeMap::new(),
             dry: BTreeSet::new(),
+            taken_over: BTreeSet::new(),
             changed: BTreeSet::new(),
             alive_at: BootNanos::default(),
             beat_at: BootNanos::default(),
+            looked_at: BootNanos::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -486,6 +494,7 @@ impl Engine {
         self.fleet.forget(now.boot);
         self.own_work(now);
         self.stay_fresh(now);
+        self.send_taken_over(now);
         self.after_barriers(now);
         self.answer_reports(now);
     }

@@ -58,6 +58,8 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Co
         replica: replica.clone(),
         log: facts.log_id.clone(),
         log_is_synced: facts.sync_always,
+        // All shims share one account so far: a subject says who speaks, but nothing keeps another one from using it.
+        shims_are_vouched_for: false,
         seed: rand::random(),
     };
     let settings = replica::Settings {

@@ -24,6 +24,9 @@ use super::{Engine, Lane, Now, Output};
 /// A stop is pushed again after these times: a message that is lost once is hardly lost three times.
 const PUSH_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(1000)];
 
+/// How often deadlines are looked at: well below the shortest of them, a session of 1 s.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A stop that will be pushed again.
 #[derive(Debug)]
 pub(super) struct Push {
@@ -196,33 +199,42 @@ impl Engine {
         for session in sessions {
             self.session_effects(now, &session.key, session.phase == Phase::Paused);
             if session.phase == Phase::Running {
-                self.unsolicited(now, &session);
+                self.taken_over.insert(session.key);
             }
         }
     }
 
-    /// A grant whose reply may be lost with the owner before: sent to its holder, dated at the first send of its request.
-    fn unsolicited(&mut self, now: Now, session: &Session) {
-        let open: Vec<_> = session
-            .ledger
-            .open_grants()
-            .map(|(holder, grant)| (holder.clone(), grant.clone()))
-            .collect();
-        for (holder, grant) in open {
-            let Some(grant) = self.grant(now, &session.key, &holder, &grant, None) else {
-                continue;
-            };
-            self.out(Output::Command {
-                tenant: holder.tenant,
-                shim: Some(holder.shim),
-                lane: Lane::Bulk,
-                command: Box::new(Command::Grant(grant)),
-            });
+    /// Grants whose replies may be lost with the owner before: sent to their holders once this replica is fresh, and
+    /// dated by them at the first send of their request.
+    pub(super) fn send_taken_over(&mut self, now: Now) {
+        if self.taken_over.is_empty() || self.remaining(now).is_none() {
+            return;
+        }
+        for key in std::mem::take(&mut self.taken_over) {
+            let Some(session) = self.world.session(&key) else { continue };
+            let open: Vec<_> = session
+                .ledger
+                .open_grants()
+                .map(|(holder, grant)| (holder.clone(), grant.clone()))
+                .collect();
+            for (holder, grant) in open {
+                let Some(grant) = self.grant(now, &key, &holder, &grant, None) else { continue };
+                self.out(Output::Command {
+                    tenant: holder.tenant,
+                    shim: Some(holder.shim),
+                    lane: Lane::Bulk,
+                    command: Box::new(Command::Grant(grant)),
+                });
+            }
         }
     }
 
     /// Looks at every owned session that has a deadline.
     pub(super) fn own_work(&mut self, now: Now) {
+        if now.boot.since(self.looked_at) < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = now.boot;
         let keys: Vec<SessionKey> = self
             .world
             .sessions()

@@ -305,7 +305,9 @@ impl Engine {
             }
             (Work::Close(holder, close, need), Some(session)) => {
                 let caught_up = need.is_some_and(|need| self.barriers.met(need));
-                match session.close(holder, close, caught_up) {
+                let decision = session.close(holder, close, caught_up);
+                let vouched = self.identity.shims_are_vouched_for;
+                match if vouched { decision } else { decision.of_unauthenticated() } {
                     CloseDecision::Record(event) => vec![event],
                     CloseDecision::Acknowledge
                     | CloseDecision::CatchUp
@@ -330,11 +332,12 @@ impl Engine {
         close: &Close,
         caught_up: bool,
     ) -> CloseDecision {
-        match self.world.session(key) {
+        let decision = match self.world.session(key) {
             Some(session) => session.close(holder, close, caught_up),
             None if caught_up || close.used == 0 => CloseDecision::Acknowledge,
             None => CloseDecision::CatchUp,
-        }
+        };
+        if self.identity.shims_are_vouched_for { decision } else { decision.of_unauthenticated() }
     }
 
     /// What the caps are compared with. `open` are the permits that a record in the making leaves open: more than the

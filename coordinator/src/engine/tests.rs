@@ -237,6 +237,10 @@ fn a_replica_that_starts_later_folds_the_same_state_and_takes_over() {
     assert_eq!(bench.engines[0].world(), bench.engines[later].world());
     bench.crash(0);
     bench.pass(Duration::from_secs(4));
+    assert!(
+        bench.commands.iter().any(|(_, command)| matches!(command, Command::Grant(_))),
+        "the grant was not sent again"
+    );
     let token = bench.ask_at(later, "shim-1", 1, 2);
     assert!(
         matches!(bench.reply(token), Some(Reply::Grant(_))),

@@ -164,6 +164,7 @@ impl Bench {
             replica: ReplicaId::new(format!("replica-{index}")).unwrap(),
             log: "log-1".parse().unwrap(),
             log_is_synced: false,
+            shims_are_vouched_for: true,
             seed: 11 + index as u64,
         };
         let mut engine = Engine::new(identity, World::default(), Archive::default());
