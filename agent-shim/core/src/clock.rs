@@ -13,6 +13,7 @@ pub trait Clock: Send + Sync {
 
 /// Wakes the link, from any hook thread. Must neither block nor call back into the core.
 pub trait Wake: Send + Sync {
-    /// A session's [`Demand`](crate::Demand) went from none to some.
+    /// A session's [`Demand`](crate::Demand) went from none to some, a site was added, or a fault was applied or ended
+    /// since the counters were read last.
     fn wake(&self);
 }

@@ -129,6 +129,7 @@ impl Directive {
             what,
         });
         self.rule.live.wallet().finished(burn, shared.clock.now());
+        shared.stir();
     }
 
     fn hit(&self) {
@@ -181,7 +182,7 @@ pub struct Failure<'a> {
     pub kind: FailureKind,
     /// The HTTP status that says the same, 400 to 599.
     pub http_status: u16,
-    /// What people and models read.
+    /// What people and models read; [`render`](crate::render) adds the tool's name where a server would.
     pub message: Cow<'a, str>,
     /// When the backend asks to come back: one second with 429 and 503, as servers do; otherwise never.
     pub retry_after: Option<Duration>,
@@ -232,3 +233,6 @@ pub enum NotApplied {
     #[error("the adapter could not apply it")]
     Adapter,
 }
+
+#[cfg(test)]
+mod tests;

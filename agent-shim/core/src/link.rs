@@ -40,7 +40,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use squall_proto::vocabulary::fault::FaultKind;
-use squall_proto::vocabulary::id::{Environment, Incarnation, LogId, SessionKey};
+use squall_proto::vocabulary::id::{AgentName, Environment, Incarnation, LogId, SessionKey};
 use squall_proto::vocabulary::message::{Close, Command, Evidence, Reply, Request};
 use squall_proto::vocabulary::plan::{AbortEpoch, PlanVersion};
 use squall_proto::vocabulary::time::BootNanos;
@@ -76,6 +76,8 @@ pub struct Identity {
     pub environment: Environment,
     /// Kinds of faults that the process's owner allows.
     pub allowed: Vec<FaultKind>,
+    /// Agents that the process will have, beside those that were seen.
+    pub agents: Vec<AgentName>,
 }
 
 /// What happened.
@@ -94,10 +96,10 @@ pub enum Input {
     },
     /// A command.
     Command(Command),
-    /// Sites were added: the coordinator has to hear of them.
-    Announced,
-    /// Something of interest happened in the data plane: demand, or a fault that was applied or ended.
+    /// Something of interest happened in the data plane: demand, a new site, or a fault that was applied or ended.
     Stirred,
+    /// The process is about to end: everything goes back, and nothing new starts.
+    Leave,
     /// This is another copy of the process: nothing that was granted is ours any more.
     Forked(Incarnation),
     /// Time went by.
@@ -177,6 +179,7 @@ pub struct Link {
     aborts: BTreeMap<SessionKey, Sticky>,
     /// More aborts than can be kept: nothing may run any more until the log is another one.
     jammed: bool,
+    leaving: bool,
     plan_changed: bool,
     unarmed: Vec<Unarmed>,
     closes: Closes,
@@ -201,6 +204,7 @@ impl Link {
             forgotten_req_no: 0,
             aborts: BTreeMap::new(),
             jammed: false,
+            leaving: false,
             plan_changed: false,
             unarmed: Vec::new(),
             closes: Closes::default(),
@@ -225,8 +229,11 @@ impl Link {
             Input::Disconnected => self.disconnected(plane),
             Input::Reply { correlation, result } => self.reply(correlation, result, plane),
             Input::Command(command) => self.command(command, plane),
-            Input::Announced => self.announced(),
-            Input::Stirred => self.outbox.stirred(self.now),
+            Input::Stirred => {
+                self.outbox.stirred(self.now);
+                self.announce(plane);
+            }
+            Input::Leave => self.leaving = true,
             Input::Forked(incarnation) => self.forked(incarnation, plane),
             Input::Tick => {}
         }
@@ -260,6 +267,12 @@ impl Link {
         .filter_map(|(when, why)| Some((when?, why)))
         .min_by_key(|(when, _)| *when)
         .unwrap_or((BootNanos(u64::MAX), "nothing"))
+    }
+
+    /// Whether everything was given back and acknowledged: after [`Input::Leave`] nothing is left to wait for.
+    #[must_use]
+    pub fn owes_nothing(&self) -> bool {
+        self.closes.len() == 0 && self.sessions.values().all(|session| session.grant.is_none())
     }
 
     /// For people.
@@ -388,6 +401,8 @@ impl Link {
     fn gate(&self, key: &SessionKey, session: &Session) -> Gate {
         if self.jammed || self.aborts.contains_key(key) {
             Gate::Stopped
+        } else if self.leaving {
+            session.gate_at(self.now).max(Gate::Ended)
         } else {
             session.gate_at(self.now)
         }

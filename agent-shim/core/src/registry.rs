@@ -143,7 +143,15 @@ impl Registry {
         install::arm(&site, &state.running, &self.shared.policy, &mut Vec::new());
         let tools = state.sites.entry(agent.clone()).or_default();
         tools.entry(tool.clone()).or_default().push(Arc::clone(&site));
+        drop(state);
+        self.shared.wake();
         site
+    }
+
+    /// How many sites there are. A new one wakes the link: the coordinator has to hear of it.
+    #[must_use]
+    pub fn site_count(&self) -> usize {
+        read(&self.state).all_sites().count()
     }
 
     /// Sites that were asked for beyond the bound.
@@ -191,6 +199,7 @@ impl Registry {
     /// All counters, with their newest values.
     #[must_use]
     pub fn counts(&self) -> Vec<CountRow> {
+        self.shared.settle();
         let state = read(&self.state);
         let mut rows = BTreeMap::new();
         for live in state.known.values() {

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) killed: AtomicBool,
     /// Sessions that run at the moment: while there are none, nobody looks at traces.
     pub(crate) sessions_running: AtomicU32,
+    /// Something was applied or ended since the counters were read last.
+    stirred: AtomicBool,
     wake: OnceLock<Arc<dyn Wake>>,
     incarnation: Mutex<Incarnation>,
     injections: AtomicU64,
@@ -40,6 +42,7 @@ impl Shared {
             traces: Traces::default(),
             killed: AtomicBool::new(false),
             sessions_running: AtomicU32::new(0),
+            stirred: AtomicBool::new(false),
             wake: OnceLock::new(),
             incarnation: Mutex::new(incarnation),
             injections: AtomicU64::new(0),
@@ -66,6 +69,19 @@ impl Shared {
         if let Some(wake) = self.wake.get() {
             wake.wake();
         }
+    }
+
+    /// Wakes the link once for everything that was applied or ended until the counters are read again.
+    #[inline]
+    pub(crate) fn stir(&self) {
+        if !self.stirred.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// The counters are about to be read.
+    pub(crate) fn settle(&self) {
+        self.stirred.store(false, Ordering::Release);
     }
 
     /// A number that no other injection of this process has.

@@ -29,6 +29,8 @@ pub(super) struct Contact {
     hello: Retry,
     pub(super) sync: Retry,
     page: u32,
+    /// Sites that the last Hello knew of.
+    sites: usize,
 }
 
 impl Contact {
@@ -40,6 +42,7 @@ impl Contact {
             hello: Retry::idle(pace::HELLO),
             sync: Retry::idle(pace::SYNC),
             page: 0,
+            sites: 0,
         }
     }
 
@@ -65,9 +68,12 @@ impl Link {
         self.contact = Contact::none();
     }
 
-    /// Sites were added; more may follow at once.
-    pub(super) fn announced(&mut self) {
-        self.greet_again(ANNOUNCE_SETTLES);
+    /// Says Hello again if sites were added; more may follow at once.
+    pub(super) fn announce(&mut self, plane: &impl Plane) {
+        if plane.site_count() != self.contact.sites {
+            self.contact.sites = plane.site_count();
+            self.greet_again(ANNOUNCE_SETTLES);
+        }
     }
 
     pub(super) fn roll_call(&mut self) {
@@ -104,6 +110,7 @@ impl Link {
             return;
         }
         if self.contact.hello.is_due(self.now) {
+            self.contact.sites = plane.site_count();
             let hello = self.hello(plane.announced());
             let reported = hello.sticky_aborts.iter().map(|abort| abort.session.clone()).collect();
             let correlation = self.send(Pending::Hello { reported }, Request::Hello(hello));
@@ -127,6 +134,9 @@ impl Link {
 
     fn hello(&self, announced: Announced) -> Hello {
         let Announced { mut agents, mut tools, mut seams } = announced;
+        agents.extend(self.identity.agents.iter().cloned());
+        agents.sort();
+        agents.dedup();
         agents.truncate(ANNOUNCED_MAX);
         tools.truncate(ANNOUNCED_MAX);
         seams.truncate(ANNOUNCED_MAX);

@@ -91,6 +91,9 @@ pub trait Plane {
     /// How many such requests there were, and the keys of one of them.
     fn take_demand(&mut self, session: &SessionKey) -> Option<(u32, ScopeKeys)>;
 
+    /// How many sites there are: one more has to be announced.
+    fn site_count(&self) -> usize;
+
     /// What a Hello says of the process.
     fn announced(&self) -> Announced;
 
@@ -165,6 +168,10 @@ impl Plane for Arc<Registry> {
 
     fn take_demand(&mut self, session: &SessionKey) -> Option<(u32, ScopeKeys)> {
         self.session(session)?.demand().take()
+    }
+
+    fn site_count(&self) -> usize {
+        Registry::site_count(self)
     }
 
     fn announced(&self) -> Announced {

@@ -14,8 +14,8 @@ use super::phi::Phi;
 /// First number of permits wanted. Doubles while chunks are used up, halves when one is given back.
 const WANT_AT_FIRST: u32 = 8;
 
-/// What the session may do here, permits and lease apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the session may do here, permits and lease apart; the later, the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gate {
     /// Inject.
     Open,

@@ -102,6 +102,7 @@ impl World {
             version: "test".to_owned(),
             environment: Environment::new("ci").unwrap(),
             allowed: vec![],
+            agents: vec![],
         };
         Self {
             link: Link::new(identity, 42),

@@ -240,8 +240,8 @@ impl Wake for Alarm {
 fn a_chosen_request_without_a_permit_passes_at_once_and_leaves_its_demand() {
     let process = Process::new();
     let alarm = Arc::new(Alarm(AtomicU32::new(0)));
-    process.registry.wake_with(Arc::clone(&alarm) as Arc<dyn Wake>);
     let site = process.site("planner", "search");
+    process.registry.wake_with(Arc::clone(&alarm) as Arc<dyn Wake>);
     process.registry.install(&[session("s", spec(vec![always("e")]))]);
     let live = process.live("s");
     assert!(passes(&site.decide(&call("r1"))));
@@ -251,6 +251,27 @@ fn a_chosen_request_without_a_permit_passes_at_once_and_leaves_its_demand() {
     assert_eq!((wanted, keys.agent), (2, agent("planner")));
     assert_eq!(keys.request, call("r2").request.as_u64());
     assert_eq!(process.counts("s", "e").skipped, 2);
+}
+
+#[test]
+fn a_new_site_and_a_fault_that_ended_wake_the_link_once_each() {
+    let process = Process::new();
+    let alarm = Arc::new(Alarm(AtomicU32::new(0)));
+    process.registry.wake_with(Arc::clone(&alarm) as Arc<dyn Wake>);
+    let woken = || alarm.0.swap(0, Ordering::SeqCst);
+    let site = process.site("planner", "search");
+    process.site("planner", "search");
+    assert_eq!(woken(), 1);
+    process.registry.install(&[session("s", spec(vec![always("e")]))]);
+    grant(&process.live("s"), 1, 5);
+    for request in ["r1", "r2", "r3"] {
+        let call = call(request);
+        directive(site.decide(&call)).applied(&call, Duration::ZERO);
+    }
+    assert_eq!(woken(), 1, "once until the counters are read");
+    process.registry.counts();
+    directive(site.decide(&call("r4"))).applied(&call("r4"), Duration::ZERO);
+    assert_eq!(woken(), 1);
 }
 
 #[test]

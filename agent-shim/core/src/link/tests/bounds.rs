@@ -265,7 +265,10 @@ impl Run {
             3 => Input::Command(Command::Refill { session, phi0: f64::from_bits(b) }),
             4 => Input::Command(Command::Dry(session)),
             5 => Input::Command(Command::RollCall),
-            6 => Input::Announced,
+            6 => {
+                self.world.plane.sites += 1;
+                Input::Stirred
+            }
             7 => Input::Command(Command::Plan(Plan {
                 page: u32::try_from(a).unwrap(),
                 pages: u32::try_from(b % 5).unwrap(),

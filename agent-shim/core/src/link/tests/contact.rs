@@ -163,12 +163,15 @@ fn contact_regained_syncs_and_demand_starts_again() {
 #[test]
 fn new_sites_are_announced_in_one_hello() {
     let mut world = World::with(vec![]);
-    for _ in 0..50 {
-        world.input(Input::Announced);
+    for sites in 1..50 {
+        world.plane.sites = sites;
+        world.input(Input::Stirred);
         world.pass(ms(1));
     }
     world.pass(ms(300));
     assert!(world.hello().is_some());
+    world.input(Input::Stirred);
+    world.pass(ms(300));
     assert_eq!(world.hello(), None);
 }
 

@@ -408,3 +408,21 @@ fn a_wallet_that_lost_its_count_gives_nothing_back() {
     world.input(Input::Tick);
     assert_eq!(world.closed().unwrap().1.used, 7);
 }
+
+#[test]
+fn a_process_that_ends_gives_everything_back_first() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    assert!(world.plane.burn(&key("s"), world.now));
+    world.input(Input::Leave);
+    assert!(!world.plane.burn(&key("s"), world.now));
+    assert!(!world.link.owes_nothing());
+    world.plane.end_fault(&key("s"), world.now);
+    world.input(Input::Stirred);
+    let (correlation, close) = world.closed().unwrap();
+    assert_eq!(close.used, 1);
+    world.settle(correlation, &close);
+    assert!(world.link.owes_nothing());
+    world.choose("s", 2);
+    assert_eq!(world.asked(), None);
+}

@@ -31,6 +31,7 @@ pub(crate) struct Fake {
     pub(crate) plan: Vec<ActiveSession>,
     pub(crate) counts: Vec<CountRow>,
     pub(crate) samples: Vec<Sample>,
+    pub(crate) sites: usize,
     /// Requests whose permits were ever put in: none may come twice.
     put: BTreeSet<(SessionKey, u64)>,
 }
@@ -152,6 +153,10 @@ impl Plane for Fake {
 
     fn take_demand(&mut self, session: &SessionKey) -> Option<(u32, ScopeKeys)> {
         self.purses.get_mut(session)?.demand.take()
+    }
+
+    fn site_count(&self) -> usize {
+        self.sites
     }
 
     fn announced(&self) -> Announced {

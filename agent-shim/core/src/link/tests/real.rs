@@ -59,6 +59,7 @@ impl Process {
             version: "test".to_owned(),
             environment,
             allowed: vec![],
+            agents: vec![],
         };
         let link = Link::new(identity, 1);
         let mut process = Self { link, registry, clock, site, requests: vec![], calls: 0 };
