@@ -110,8 +110,8 @@ impl Registry {
         shared.lease.end();
         let mut state = try_write(&self.state).ok_or(ForkedMidway)?;
         let State { sites, running, known, left } = &mut *state;
-        let all_sites = sites.values().flat_map(BTreeMap::values).flatten();
-        let unlocked = all_sites.fold(true, |all, site| site.disarm_after_fork() && all)
+        let mut all_sites = sites.values().flat_map(BTreeMap::values).flatten();
+        let unlocked = all_sites.all(|site| site.disarm_after_fork())
             && shared.reborn(incarnation)
             && shared.samples.clear()
             && shared.traces.clear();

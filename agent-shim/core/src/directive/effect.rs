@@ -22,7 +22,7 @@ pub(super) fn of(rule: &Rule, request: RequestKey) -> Effect<'_> {
             act: Act::Proceed,
         },
         Fault::Error(fault) => now(Act::Fail(status(fault, &draws))),
-        Fault::ToolUnavailable(fault) => unavailable(fault, rule.tool.as_str()),
+        Fault::ToolUnavailable(fault) => unavailable(fault),
         Fault::UncooperativeAgent(fault) => uncooperative(fault, &draws),
         Fault::ContextTruncation(truncation) => now(Act::RewriteInput(InputRewrite { truncation })),
         Fault::MalformedOutput(fault) => now(Act::RewriteOutput(damage(fault, &draws))),
@@ -61,26 +61,23 @@ fn status<'a>(fault: &'a ErrorCodes, draws: &Draws<'_>) -> Failure<'a> {
     }
 }
 
-fn unavailable<'a>(fault: &ToolUnavailable, tool: &str) -> Effect<'a> {
-    let fail = |kind, http_status, message: Cow<'a, str>, retryable| {
+fn unavailable(fault: &ToolUnavailable) -> Effect<'static> {
+    let fail = |kind, http_status, message, retryable| {
         let retry_after = (http_status == 503).then_some(Duration::from_secs(1));
+        let message = Cow::Borrowed(message);
         Act::Fail(Failure { kind, http_status, message, retry_after, retryable })
     };
     match fault.mode {
         Unavailability::Error => {
-            let message = format!("{tool} is temporarily unavailable").into();
-            now(fail(FailureKind::Unavailable, 503, message, true))
+            now(fail(FailureKind::Unavailable, 503, "temporarily unavailable", true))
         }
         Unavailability::Timeout => Effect {
             hold: Duration::from_millis(fault.timeout_ms),
-            act: fail(FailureKind::Timeout, 504, "Request timed out".into(), true),
+            act: fail(FailureKind::Timeout, 504, "Request timed out", true),
         },
-        Unavailability::NotFound => {
-            let message = format!("Unknown tool: {tool}").into();
-            now(fail(FailureKind::NotFound, 404, message, false))
-        }
+        Unavailability::NotFound => now(fail(FailureKind::NotFound, 404, "Unknown tool", false)),
         Unavailability::Disconnect => {
-            now(fail(FailureKind::Disconnect, 502, "Connection closed".into(), true))
+            now(fail(FailureKind::Disconnect, 502, "Connection closed", true))
         }
     }
 }

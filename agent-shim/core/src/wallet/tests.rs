@@ -180,7 +180,7 @@ fn an_eventual_wallet_needs_only_the_lease() {
 /// grant's `used`, and no grant is used beyond its permits.
 #[test]
 fn racing_burns_are_counted_in_the_grant_that_they_burned() {
-    const GRANTS: u64 = 2_000;
+    const GRANTS: u64 = 500;
     let purse = purse();
     let done = AtomicBool::new(false);
     let seen = AtomicU32::new(0);
