@@ -1,1 +1,128 @@
-//! soon
+//! A log that contradicts what was read of it, on real servers.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use squall::journal::contract::{append, commit, entries, id};
+use squall::journal::jetstream::{JetStream, SCHEMA_KEY};
+use squall::journal::{Damage, Journal, TailEvent};
+use squall_proto::subject::{Filter, LOG_STREAM};
+use std::sync::Arc;
+
+use crate::backend::{Real, on_one_server};
+
+/// Longer than a stream that looks gone or shorter is given to come back.
+const BELIEF: Duration = Duration::from_secs(40);
+
+async fn written(backend: &Real, count: u64) -> Arc<dyn Journal> {
+    let journal = backend.journal().await;
+    for number in 1..=count {
+        commit(&journal, append(&format!("s{number}"), 0, id(number), b"x")).await;
+    }
+    journal
+}
+
+/// What ends the tail, after hints.
+async fn end_of(mut tail: futures::stream::BoxStream<'static, TailEvent>) -> Damage {
+    let end = async {
+        while let Some(event) = tail.next().await {
+            if let TailEvent::Damaged { why } = event {
+                assert_eq!(tail.next().await, None, "the tail goes on after damage");
+                return why;
+            }
+        }
+        panic!("the tail ended without damage");
+    };
+    tokio::time::timeout(BELIEF, end).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_made_anew_is_another_log() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 3).await;
+    let first_id = journal.facts().await.unwrap().log_id;
+    let mut tail = journal.tail(0);
+    entries(&mut tail, 3).await;
+    backend.raw().await.delete_stream(LOG_STREAM).await.unwrap();
+    let anew = written(&backend, 5).await;
+    let second_id = anew.facts().await.unwrap().log_id;
+    let (expected, found) = (first_id.to_string(), second_id.to_string());
+    assert_ne!(expected, found);
+    assert_eq!(end_of(tail).await, Damage::Recreated { expected, found });
+}
+
+#[tokio::test]
+async fn a_stream_that_stays_away_is_gone() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 1).await;
+    let mut tail = journal.tail(0);
+    entries(&mut tail, 1).await;
+    backend.raw().await.delete_stream(LOG_STREAM).await.unwrap();
+    assert_eq!(end_of(tail).await, Damage::Gone);
+}
+
+#[tokio::test]
+async fn a_log_that_is_shorter_than_what_was_read_is_truncated() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 3).await;
+    assert_eq!(end_of(journal.tail(9)).await, Damage::Truncated { last: 3, read: 9 });
+}
+
+#[tokio::test]
+async fn a_record_that_was_removed_is_a_gap() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 3).await;
+    let api = backend.raw().await;
+    let mut stream = api.get_stream(LOG_STREAM).await.unwrap();
+    // Our own settings forbid it, for good: only a log that somebody made otherwise can lose one.
+    let error = stream.delete_message(2).await.unwrap_err();
+    assert!(error.to_string().contains("delete"), "{error}");
+    let error = stream.purge().await.unwrap_err();
+    assert!(error.to_string().contains("purge"), "{error}");
+    // So it is made otherwise: the same identity, with a record missing.
+    let mut config = stream.info().await.unwrap().config.clone();
+    assert!(config.metadata.contains_key(SCHEMA_KEY));
+    api.delete_stream(LOG_STREAM).await.unwrap();
+    (config.deny_delete, config.deny_purge) = (false, false);
+    let harmed = api.create_stream(config).await.unwrap();
+    for number in 0..3 {
+        api.publish(format!("log.s.acme.n{number}"), "y".into()).await.unwrap().await.unwrap();
+    }
+    harmed.delete_message(2).await.unwrap();
+    assert_eq!(end_of(journal.tail(0)).await, Damage::Gap { expected: 2, found: 3 });
+    assert!(JetStream::open(backend.settings()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_record_that_changed_since_it_was_read_is_noticed_before_anything_follows() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 3).await;
+    let mut tail = journal.tail(0);
+    entries(&mut tail, 3).await;
+    let api = backend.raw().await;
+    let config = api.get_stream(LOG_STREAM).await.unwrap().cached_info().config.clone();
+    api.delete_stream(LOG_STREAM).await.unwrap();
+    // The same identity and length, as after a restore of an old backup that was written to.
+    api.create_stream(config).await.unwrap();
+    for number in 0..4 {
+        api.publish(format!("log.s.acme.n{number}"), "y".into()).await.unwrap().await.unwrap();
+    }
+    assert_eq!(end_of(tail).await, Damage::Rewritten { sequence: 3 });
+}
+
+#[tokio::test]
+async fn a_subject_that_nobody_writes_is_damage_in_the_log_and_skipped_in_the_evidence() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 1).await;
+    let api = backend.raw().await;
+    let strange = Filter::Log.to_string().replace('>', "x.y.z.w");
+    api.publish(strange.clone(), "y".into()).await.unwrap().await.unwrap();
+    let expected = Damage::UnknownSubject { sequence: 2, subject: strange };
+    assert_eq!(end_of(journal.tail(0)).await, expected);
+    let client = api.client();
+    for subject in ["tenant.acme.ev.a.b.c.d", "tenant.acme.ev.shim1.5"] {
+        client.publish(subject, "e".into()).await.unwrap();
+    }
+    let evidence = entries(&mut journal.evidence_tail(0), 1).await;
+    assert_eq!(evidence[0].sequence, 2);
+}

@@ -118,8 +118,9 @@ async fn make(api: &Context, wanted: &Config) -> Result<Config, OpenError> {
     match api.create_stream(wanted.clone()).await {
         Ok(stream) => Ok(stream.cached_info().config.clone()),
         Err(error) if is_taken(&error.kind()) => {
-            let failed = || failed("make stream", name, &error);
-            look(api, name).await?.ok_or_else(failed)
+            // Whoever made it may not be done: then it isn't to be seen yet.
+            let unanswered = || unanswered("make stream", name, &error);
+            look(api, name).await?.ok_or_else(unanswered)
         }
         Err(error) if error.kind() == CreateStreamErrorKind::TimedOut => {
             Err(unanswered("make stream", name, &error))
