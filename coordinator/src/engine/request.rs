@@ -75,6 +75,11 @@ impl Engine {
             }
             Request::Ask(ask) => {
                 let holder = holder(ask.incarnation);
+                // Nothing is kept for a session that nobody knows; this replica may only be late to know it.
+                if self.world.session(&ask.session).is_none() {
+                    self.unavailable(token, "no such session here", 500);
+                    return;
+                }
                 self.ages.entry(ask.session.clone()).or_default().asked(&holder, now.boot);
                 let place = Place::Session(ask.session.clone());
                 self.enqueue(now, place, token, Work::Ask(holder, ask));
@@ -361,8 +366,10 @@ impl Engine {
     /// Permits of a session that may still be in use, by this replica's clock.
     pub(super) fn outstanding(&mut self, now: Now, session: &Session) -> u64 {
         let known_since = self.live_since.unwrap_or(now.boot);
-        let ages = self.ages.entry(session.key.clone()).or_default();
-        ages.usage(now.boot, known_since, session.longest_use(), None).outstanding
+        let ages = self.ages.get_mut(&session.key);
+        ages.map_or(0, |ages| {
+            ages.usage(now.boot, known_since, session.longest_use(), None).outstanding
+        })
     }
 }
 
