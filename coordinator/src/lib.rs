@@ -1,6 +1,7 @@
 //! Squall's coordinator: keeps each chaos session as an event log, grants permits to shims, stops them, and adds up
 //! what they report.
 //!
+//! - [`api`]: gRPC.
 //! - [`engine`]: the loop of one replica, without the world.
 //! - [`journal`]: the log and what stands beside it, as bytes.
 //! - [`fleet`]: shims and other replicas, over NATS.
@@ -8,6 +9,7 @@
 //! - [`server`]: a whole coordinator, put together.
 //! - [`session_file`]: sessions as people write them.
 
+pub mod api;
 pub mod engine;
 pub mod fleet;
 pub mod journal;

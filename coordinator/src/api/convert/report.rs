@@ -1,0 +1,136 @@
+//! What a session did.
+
+use squall_domain::session::Session;
+use squall_proto::vocabulary::blast_radius::{Safety, Strictness};
+use squall_proto::vocabulary::id::Holder;
+use squall_proto::vocabulary::message::{Sample, SampleKind};
+use squall_proto::vocabulary::named::Named;
+use squall_proto::wire::v1;
+
+use super::{duration, session, stop, timestamp};
+use crate::engine::{SessionView, Stage};
+
+/// The report of a session, finished or not.
+pub(crate) fn report(view: &SessionView) -> v1::Report {
+    let whole = session::session(view);
+    let applied = view.sums.total.applied;
+    let bounded = u64::from(view.session.ledger.budget());
+    v1::Report {
+        budget: whole.budget,
+        applied,
+        overshoot: applied.saturating_sub(bounded),
+        experiments: whole.experiments.clone(),
+        tenants: whole.tenants.clone(),
+        agents: whole.agents.clone(),
+        abort: (view.stage != Stage::None).then(|| stop::stop(view)),
+        samples: view.samples.iter().map(sample).collect(),
+        bounds: bounds(view),
+        session: Some(whole),
+    }
+}
+
+fn sample((holder, sample): &(Holder, Sample)) -> v1::TimelineSample {
+    use v1::timeline_sample::What;
+    let Sample { session: _, experiment, injection, agent, tool, trace, at, what } = sample;
+    let what = match what {
+        SampleKind::Applied { held } => What::Applied(duration(*held)),
+        SampleKind::NotApplied { why } => What::NotApplied(why.clone()),
+        SampleKind::Failed => What::Failed(v1::CallFailed {}),
+    };
+    v1::TimelineSample {
+        time: Some(timestamp(*at)),
+        tenant: holder.tenant.to_string(),
+        shim: holder.shim.to_string(),
+        experiment: experiment.to_string(),
+        agent: agent.to_string(),
+        tool: tool.to_string(),
+        trace: trace.as_ref().map(ToString::to_string).unwrap_or_default(),
+        injection: injection.to_string(),
+        what: Some(what),
+    }
+}
+
+/// What was promised, what was reached, how it is known. Evidence may be late, so a number that only shims know says so.
+fn bounds(view: &SessionView) -> Vec<String> {
+    let SessionView { session, sums, .. } = view;
+    let safety = &session.spec.safety;
+    let applied = sums.total.applied;
+    let mut bounds = vec![budget(session, applied), radius(view)];
+    let largest = |name: &str, limit: u32, reached: u64| {
+        format!(
+            "{name}: at most {limit} promised, {reached} reported applied for the one with most"
+        )
+    };
+    for (tenant, limit) in &safety.max_per_tenant {
+        let reached = sums.tenants.get(tenant).map_or(0, |counts| counts.applied);
+        bounds.push(format!(
+            "max_per_tenant.{tenant}: at most {limit} promised, {reached} reported applied"
+        ));
+    }
+    if let Some(limit) = safety.max_per_agent {
+        let reached = sums.agents.values().map(|counts| counts.applied).max().unwrap_or(0);
+        bounds.push(largest("max_per_agent", limit, reached));
+    }
+    bounds.push(duration_bound(session, safety));
+    bounds.extend(stop_bound(view));
+    bounds
+}
+
+fn budget(session: &Session, applied: u64) -> String {
+    let budget = session.ledger.budget();
+    let spent = session.ledger.spent();
+    match session.spec.safety.strictness {
+        Strictness::Strict | Strictness::StrictClaim => format!(
+            "max_affected_requests: at most {budget} promised; the log issued permits for {spent} and no injection \
+             happens without one; {applied} reported applied"
+        ),
+        Strictness::Eventual => format!(
+            "max_affected_requests: {budget} aimed at; eventual sessions have no permits, so that nothing but time \
+             bounds the overshoot; {applied} reported applied"
+        ),
+    }
+}
+
+fn radius(view: &SessionView) -> String {
+    let radius = view.session.spec.safety.blast_radius.name();
+    let (tenants, agents) = (view.sums.tenants.len(), view.sums.agents.len());
+    let bound = if view.session.bound.is_some() {
+        "bound with the first grant, in the log"
+    } else {
+        "not bound to one"
+    };
+    format!("blast_radius {radius}: {bound}; {agents} agents of {tenants} tenants reported")
+}
+
+fn duration_bound(session: &Session, safety: &Safety) -> String {
+    let promised = safety.max_duration.as_secs();
+    let started = session.started.as_ref().map(|stamp| stamp.at);
+    let ended = session
+        .ended
+        .as_ref()
+        .map(|(stamp, _)| stamp.at)
+        .or_else(|| session.stop.as_ref()?.record.as_ref().map(|record| record.stamp.at));
+    match (started, ended) {
+        (Some(started), Some(ended)) => {
+            let ran = ended.since(started).as_secs_f64();
+            format!("max_duration_s: at most {promised} promised, ended after {ran:.1} by the log")
+        }
+        (Some(_), None) => format!("max_duration_s: at most {promised} promised, still running"),
+        (None, _) => format!("max_duration_s: at most {promised} promised, never started"),
+    }
+}
+
+fn stop_bound(view: &SessionView) -> Option<String> {
+    let absent = view.session.unconfirmed().count();
+    match view.stage {
+        Stage::None => None,
+        Stage::Pushed => Some("stop: pushed to the shims, not durable yet".to_owned()),
+        Stage::Aborted => Some(format!(
+            "stop: durable, not proven yet; {absent} holders of permits have not confirmed"
+        )),
+        Stage::Proven => Some(
+            "stop: all stopped, proven; who confirmed and who did not stands in the abort"
+                .to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,150 @@
+//! What the doors ask of the replica, with answers of the right type, and lists over bounded pieces.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use squall_domain::session::Phase;
+use squall_proto::vocabulary::id::{SessionKey, ShimId, TenantId};
+
+use super::errors::Error;
+use super::filter::States;
+use crate::engine::{Answer, FleetView, HaltView, Order, OrderKind, Query, SessionView};
+use crate::replica::Handle;
+
+/// Sessions that are looked at in one piece: a view holds a session's samples too, and the loop answers nothing else
+/// meanwhile.
+const PIECE: usize = 64;
+
+/// Does something and gives the session as it is then.
+pub(crate) async fn order(handle: &Handle, order: Order) -> Result<(), Error> {
+    let subject = match &order.kind {
+        OrderKind::Create { key, .. } | OrderKind::Session { key, .. } => key.to_string(),
+        OrderKind::Engage { scope, .. } | OrderKind::Release { scope, .. } => scope.to_string(),
+    };
+    match handle.order(order).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Order { subject, source }),
+    }
+}
+
+/// One session.
+pub(crate) async fn session(handle: &Handle, key: &SessionKey) -> Result<SessionView, Error> {
+    match handle.query(Query::Session(key.clone())).await? {
+        Answer::Session(Some(view)) => Ok(*view),
+        Answer::Session(None) => Err(Error::NoSession(key.clone())),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Connected shims, of one tenant or of all.
+pub(crate) async fn fleet(handle: &Handle, tenant: Option<TenantId>) -> Result<FleetView, Error> {
+    match handle.query(Query::Fleet(tenant)).await? {
+        Answer::Fleet(view) => Ok(view),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Levers that were ever engaged.
+pub(crate) async fn halts(handle: &Handle) -> Result<Vec<HaltView>, Error> {
+    match handle.query(Query::Halts).await? {
+        Answer::Halts(halts) => Ok(halts),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `Ok` when requests are answered, else why not.
+pub(crate) async fn health(handle: &Handle) -> Result<Result<(), String>, Error> {
+    match handle.query(Query::Health).await? {
+        Answer::Health(health) => Ok(health),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// One page of sessions, newest first, and the cursor of the next one.
+pub(crate) struct Page {
+    /// The sessions.
+    pub(crate) sessions: Vec<SessionView>,
+    /// Sequence at which the last one was created, if more follow.
+    pub(crate) next: Option<u64>,
+}
+
+/// The newest sessions that were created before `before`. The replica lists them by key, so all of them are looked at;
+/// only those of the page are kept.
+pub(crate) async fn newest(
+    handle: &Handle,
+    tenant: Option<TenantId>,
+    states: &States,
+    before: Option<u64>,
+    size: usize,
+) -> Result<Page, Error> {
+    let mut newest: BinaryHeap<Reverse<(u64, SessionKey)>> = BinaryHeap::new();
+    each(handle, tenant, |view| {
+        let created = view.session.created.sequence;
+        if states.shows(view.session.phase) && before.is_none_or(|before| created < before) {
+            newest.push(Reverse((created, view.session.key)));
+            if newest.len() > size + 1 {
+                newest.pop();
+            }
+        }
+    })
+    .await?;
+    // The last one only shows that there is a next page.
+    let more = newest.len() > size;
+    let mut keys = newest.into_sorted_vec();
+    keys.truncate(size);
+    let next = keys.last().filter(|_| more).map(|Reverse((created, _))| *created);
+    let mut sessions = Vec::with_capacity(keys.len());
+    for Reverse((_, key)) in keys {
+        sessions.push(session(handle, &key).await?);
+    }
+    Ok(Page { sessions, next })
+}
+
+/// Permits that shims hold, over all live sessions.
+pub(crate) async fn open_permits(
+    handle: &Handle,
+) -> Result<BTreeMap<(TenantId, ShimId), u64>, Error> {
+    let mut open: BTreeMap<(TenantId, ShimId), u64> = BTreeMap::new();
+    each(handle, None, |view| {
+        if matches!(view.session.phase, Phase::Running | Phase::Paused | Phase::Draining) {
+            for (holder, grant) in view.session.ledger.open_grants() {
+                let key = (holder.tenant.clone(), holder.shim.clone());
+                *open.entry(key).or_default() += u64::from(grant.permits);
+            }
+        }
+    })
+    .await?;
+    Ok(open)
+}
+
+/// Looks at every session, piece by piece.
+async fn each(
+    handle: &Handle,
+    tenant: Option<TenantId>,
+    mut look: impl FnMut(SessionView),
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let query = Query::Sessions { tenant: tenant.clone(), after, limit: PIECE };
+        let piece = match handle.query(query).await? {
+            Answer::Sessions(piece) => piece,
+            other => return Err(unexpected(&other)),
+        };
+        let is_last = piece.len() < PIECE;
+        after = piece.last().map(|view| view.session.key.clone());
+        piece.into_iter().for_each(&mut look);
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+fn unexpected(answer: &Answer) -> Error {
+    Error::Internal(match answer {
+        Answer::Session(_) => "a session was answered to another question",
+        Answer::Sessions(_) => "sessions were answered to another question",
+        Answer::Fleet(_) => "the fleet was answered to another question",
+        Answer::Halts(_) => "halts were answered to another question",
+        Answer::Health(_) => "the health was answered to another question",
+    })
+}

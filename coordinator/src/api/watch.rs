@@ -1,0 +1,273 @@
+//! Watching one thing: snapshots, coalesced, the newest wins.
+//!
+//! One task looks at each watched session, however many watch it; a watcher pulls, so that a slow one holds nothing but
+//! its place. Not here: what a snapshot says ([`super::convert`]).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::Stream;
+use squall_domain::session::{Phase, Session};
+use squall_proto::vocabulary::id::SessionKey;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::errors::Error;
+use super::state;
+use crate::engine::{SessionView, Stage};
+use crate::replica::Handle;
+
+/// Least time between two snapshots of the same state: four a second (doors.md).
+const EVERY: Duration = Duration::from_millis(250);
+/// Least time between two looks at a session that changes all the time.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Most time between two looks: what no change announces (clocks that run) is seen then.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// A snapshot, or why there is none.
+type Seen = Result<Arc<SessionView>, Error>;
+
+/// What is watched at the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Watches {
+    handle: Handle,
+    open: Arc<Mutex<HashMap<SessionKey, watch::Sender<Option<Seen>>>>>,
+}
+
+impl Watches {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, open: Arc::default() }
+    }
+
+    /// Snapshots of one session.
+    fn follow(&self, key: &SessionKey) -> watch::Receiver<Option<Seen>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = open.get(key) {
+            return sender.subscribe();
+        }
+        let (sender, receiver) = watch::channel(None);
+        open.insert(key.clone(), sender.clone());
+        tokio::spawn(look(self.clone(), key.clone(), sender));
+        receiver
+    }
+
+    /// Forgets a session that nobody watches any more.
+    fn close(&self, key: &SessionKey, sender: &watch::Sender<Option<Seen>>) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwatched = sender.receiver_count() == 0;
+        if unwatched {
+            open.remove(key);
+        }
+        unwatched
+    }
+}
+
+/// Looks at a session whenever it changed, for all that watch it.
+async fn look(watches: Watches, key: SessionKey, sender: watch::Sender<Option<Seen>>) {
+    let mut changes = watches.handle.changes();
+    let mut pace = tokio::time::interval(LOOK_EVERY);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        let seen = state::session(&watches.handle, &key).await.map(Arc::new);
+        let is_over = seen.as_ref().map_or(true, |view| is_over(view));
+        sender.send_if_modified(|before| {
+            let is_new = before.as_ref().is_none_or(|before| is_news(before, &seen));
+            if is_new {
+                *before = Some(seen);
+            }
+            is_new
+        });
+        tokio::select! {
+            () = changed(&mut changes, &key) => {}
+            () = tokio::time::sleep(LOOK_AT_LEAST_EVERY) => {}
+            () = sender.closed() => {}
+        }
+        if is_over || sender.is_closed() {
+            // A watcher that came meanwhile is looked at for; one that comes later starts anew.
+            if watches.close(&key, &sender) {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for a change of the session. Whoever lags looks at the state anew, which holds everything.
+async fn changed(changes: &mut broadcast::Receiver<Arc<[SessionKey]>>, key: &SessionKey) {
+    loop {
+        match changes.recv().await {
+            Ok(keys) if keys.contains(key) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // The replica is gone; the next look says so.
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+/// Nothing can change any more but late evidence: the session has ended, and its stop, if there was one, is proven.
+pub(crate) fn is_over(view: &SessionView) -> bool {
+    let SessionView { session, stage, .. } = view;
+    match stage {
+        Stage::None => session.phase.is_terminal(),
+        Stage::Pushed => false,
+        Stage::Aborted => is_unprovable(session),
+        Stage::Proven => true,
+    }
+}
+
+/// A damaged log can't take a proof.
+fn is_unprovable(session: &Session) -> bool {
+    session.phase == Phase::LogDamaged
+}
+
+/// When a stream ends though there is more to see.
+#[derive(Debug)]
+pub(crate) struct Until {
+    /// The caller's deadline.
+    pub(crate) deadline: Option<Instant>,
+    /// The server shuts down.
+    pub(crate) draining: CancellationToken,
+    /// The stream's place among all streams.
+    pub(crate) _place: OwnedSemaphorePermit,
+}
+
+impl Until {
+    /// Why the stream has to end, once it has to.
+    pub(crate) async fn over(&self) -> Error {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = deadline => Error::Deadline,
+            () = self.draining.cancelled() => Error::NotReady("the coordinator is shutting down".to_owned()),
+        }
+    }
+}
+
+/// One watcher of one session.
+struct Watcher {
+    seen: watch::Receiver<Option<Seen>>,
+    until: Until,
+    unsent: Option<Seen>,
+    sent: Option<Sent>,
+    ended: bool,
+}
+
+/// The newest snapshot that a watcher was sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    at: Instant,
+    revision: u64,
+    phase: Phase,
+    stage: Stage,
+}
+
+/// Snapshots of a session: `first` at once, then every new state or stage at once, else four a second at most. Ends
+/// after the session has ended and its stop, if there is one, is proven.
+pub(crate) fn session(
+    watches: &Watches,
+    first: SessionView,
+    until: Until,
+) -> impl Stream<Item = Result<Arc<SessionView>, Error>> + use<> {
+    let seen = watches.follow(&first.session.key);
+    let unsent = Some(Ok(Arc::new(first)));
+    let watcher = Watcher { seen, until, unsent, sent: None, ended: false };
+    futures::stream::unfold(watcher, async |mut watcher| {
+        if watcher.ended {
+            return None;
+        }
+        let next = watcher.next().await;
+        watcher.ended = next.as_ref().map_or(true, |view| is_over(view));
+        Some((next, watcher))
+    })
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Result<Arc<SessionView>, Error> {
+        loop {
+            let due = match &self.unsent {
+                Some(Ok(view)) => self.due(view),
+                Some(Err(error)) => return Err(error.clone()),
+                None => None,
+            };
+            if let Some(Ok(view)) =
+                self.unsent.take_if(|_| due.is_none_or(|due| due <= Instant::now()))
+            {
+                let Session { revision, phase, .. } = view.session;
+                self.sent = Some(Sent { at: Instant::now(), revision, phase, stage: view.stage });
+                return Ok(view);
+            }
+            self.pause(due).await?;
+        }
+    }
+
+    /// When this snapshot may be sent; `None` for at once.
+    fn due(&self, view: &SessionView) -> Option<Instant> {
+        let Sent { at, phase, stage, .. } = self.sent?;
+        let is_news = phase != view.session.phase || stage != view.stage || is_over(view);
+        (!is_news).then(|| at + EVERY)
+    }
+
+    /// Waits for a newer snapshot, or until the one that waits may be sent.
+    async fn pause(&mut self, due: Option<Instant>) -> Result<(), Error> {
+        let Self { seen, until, .. } = self;
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // The one that looks lives as long as somebody watches.
+            changed = seen.changed() => changed.map_err(|_| Error::Internal("nobody looks at a watched session"))?,
+            () = due => return Ok(()),
+            error = until.over() => return Err(error),
+        }
+        let newer = self.seen.borrow_and_update().clone();
+        if newer.as_ref().is_some_and(|newer| !self.is_stale(newer)) {
+            self.unsent = newer;
+        }
+        Ok(())
+    }
+
+    /// The first snapshot may be newer than what was seen for other watchers.
+    fn is_stale(&self, seen: &Seen) -> bool {
+        let waiting = self.unsent.as_ref().and_then(|unsent| unsent.as_ref().ok());
+        let known =
+            waiting.map(|view| view.session.revision).or(self.sent.map(|sent| sent.revision));
+        seen.as_ref().is_ok_and(|view| known.is_some_and(|known| view.session.revision < known))
+    }
+}
+
+/// Whether a look shows anything that the one before didn't, but for the time.
+fn is_news(before: &Seen, now: &Seen) -> bool {
+    match (before, now) {
+        (Ok(before), Ok(now)) => {
+            let SessionView {
+                session,
+                sums,
+                samples,
+                outstanding,
+                stage,
+                pushed_at,
+                inert_by,
+                at: _,
+            } = &**now;
+            session.revision != before.session.revision
+                || session.phase != before.session.phase
+                || *stage != before.stage
+                || *outstanding != before.outstanding
+                || *pushed_at != before.pushed_at
+                || inert_by.is_some() != before.inert_by.is_some()
+                || *sums != before.sums
+                || samples.last() != before.samples.last()
+        }
+        (Ok(_), Err(_)) | (Err(_), Ok(_) | Err(_)) => true,
+    }
+}
