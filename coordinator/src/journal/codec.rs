@@ -86,13 +86,11 @@ fn bounded(bytes: Vec<u8>) -> Result<Bytes, Error> {
 pub fn decode(subject: &Subject, bytes: &[u8]) -> Result<Entry, Error> {
     match subject {
         Subject::SessionLog { session } => {
-            let stored = v1::StoredSessionRecord::decode(bytes).map_err(malformed)?;
-            readable(stored.version)?;
+            let stored: v1::StoredSessionRecord = readable(bytes)?;
             Ok(Entry::Session(session.clone(), session::load(stored)?))
         }
         Subject::LeverLog { scope } => {
-            let stored = v1::StoredLeverRecord::decode(bytes).map_err(malformed)?;
-            readable(stored.version)?;
+            let stored: v1::StoredLeverRecord = readable(bytes)?;
             let scope = if scope.is_fleet() { Scope::Fleet } else { Scope::Tenant(scope.clone()) };
             Ok(Entry::Lever(scope, lever::load(stored)?))
         }
@@ -109,9 +107,16 @@ fn malformed(error: prost::DecodeError) -> Error {
     Error::Malformed(error.to_string())
 }
 
-fn readable(version: u32) -> Result<(), Error> {
-    match version {
-        1..=VERSION => Ok(()),
+/// Only the format. It is in the same place in every format, so it can be read whatever else changed.
+#[derive(Clone, PartialEq, Message)]
+struct Format {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+}
+
+fn readable<T: Message + Default>(bytes: &[u8]) -> Result<T, Error> {
+    match Format::decode(bytes).map_err(malformed)?.version {
+        1..=VERSION => T::decode(bytes).map_err(malformed),
         0 => Err(Error::Malformed("it has no format".to_owned())),
         found => Err(Error::Newer { found }),
     }
