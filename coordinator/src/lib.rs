@@ -1,7 +1,7 @@
 //! Squall's coordinator: keeps each chaos session as an event log, grants permits to shims, stops them, and adds up
 //! what they report.
 //!
-//! - [`api`]: gRPC.
+//! - [`api`]: the doors, gRPC.
 //! - [`engine`]: the loop of one replica, without the world.
 //! - [`journal`]: the log and what stands beside it, as bytes.
 //! - [`fleet`]: shims and other replicas, over NATS.

@@ -14,6 +14,8 @@ use crate::replica::Handle;
 /// Sessions that are looked at in one piece: a view holds a session's samples too, and the loop answers nothing else
 /// meanwhile.
 const PIECE: usize = 64;
+/// An answer of another kind than the question.
+const MIXED_UP: Error = Error::Internal("the replica answered another question");
 
 /// Does something and gives the session as it is then.
 pub(crate) async fn order(handle: &Handle, order: Order) -> Result<(), Error> {
@@ -32,32 +34,30 @@ pub(crate) async fn session(handle: &Handle, key: &SessionKey) -> Result<Session
     match handle.query(Query::Session(key.clone())).await? {
         Answer::Session(Some(view)) => Ok(*view),
         Answer::Session(None) => Err(Error::NoSession(key.clone())),
-        other => Err(unexpected(&other)),
+        Answer::Sessions(_) | Answer::Fleet(_) | Answer::Halts(_) | Answer::Health(_) => {
+            Err(MIXED_UP)
+        }
     }
 }
 
 /// Connected shims, of one tenant or of all.
 pub(crate) async fn fleet(handle: &Handle, tenant: Option<TenantId>) -> Result<FleetView, Error> {
-    match handle.query(Query::Fleet(tenant)).await? {
-        Answer::Fleet(view) => Ok(view),
-        other => Err(unexpected(&other)),
-    }
+    let Answer::Fleet(view) = handle.query(Query::Fleet(tenant)).await? else {
+        return Err(MIXED_UP);
+    };
+    Ok(view)
 }
 
 /// Levers that were ever engaged.
 pub(crate) async fn halts(handle: &Handle) -> Result<Vec<HaltView>, Error> {
-    match handle.query(Query::Halts).await? {
-        Answer::Halts(halts) => Ok(halts),
-        other => Err(unexpected(&other)),
-    }
+    let Answer::Halts(halts) = handle.query(Query::Halts).await? else { return Err(MIXED_UP) };
+    Ok(halts)
 }
 
 /// `Ok` when requests are answered, else why not.
 pub(crate) async fn health(handle: &Handle) -> Result<Result<(), String>, Error> {
-    match handle.query(Query::Health).await? {
-        Answer::Health(health) => Ok(health),
-        other => Err(unexpected(&other)),
-    }
+    let Answer::Health(health) = handle.query(Query::Health).await? else { return Err(MIXED_UP) };
+    Ok(health)
 }
 
 /// One page of sessions, newest first, and the cursor of the next one.
@@ -126,10 +126,7 @@ async fn each(
     let mut after = None;
     loop {
         let query = Query::Sessions { tenant: tenant.clone(), after, limit: PIECE };
-        let piece = match handle.query(query).await? {
-            Answer::Sessions(piece) => piece,
-            other => return Err(unexpected(&other)),
-        };
+        let Answer::Sessions(piece) = handle.query(query).await? else { return Err(MIXED_UP) };
         let is_last = piece.len() < PIECE;
         after = piece.last().map(|view| view.session.key.clone());
         piece.into_iter().for_each(&mut look);
@@ -137,14 +134,4 @@ async fn each(
             return Ok(());
         }
     }
-}
-
-fn unexpected(answer: &Answer) -> Error {
-    Error::Internal(match answer {
-        Answer::Session(_) => "a session was answered to another question",
-        Answer::Sessions(_) => "sessions were answered to another question",
-        Answer::Fleet(_) => "the fleet was answered to another question",
-        Answer::Halts(_) => "halts were answered to another question",
-        Answer::Health(_) => "the health was answered to another question",
-    })
 }

@@ -19,7 +19,7 @@ use super::state;
 use crate::engine::{SessionView, Stage};
 use crate::replica::Handle;
 
-/// Least time between two snapshots of the same state: four a second (doors.md).
+/// Least time between two snapshots of the same state: four a second.
 const EVERY: Duration = Duration::from_millis(250);
 /// Least time between two looks at a session that changes all the time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
