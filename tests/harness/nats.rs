@@ -42,13 +42,15 @@ pub struct Options {
     pub sync_always: bool,
     /// How many accounts `a<n>` there are.
     pub accounts: usize,
+    /// Room for all streams of a server, in bytes.
+    pub file_store_bytes_max: Option<u64>,
     /// More configuration, appended as it is.
     pub more: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sync_always: false, accounts: 32, more: String::new() }
+        Self { sync_always: false, accounts: 32, file_store_bytes_max: None, more: String::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use squall::journal::contract::{append, commit, entries, id};
-use squall::journal::jetstream::{JetStream, SCHEMA_KEY};
+use squall::journal::jetstream::{JetStream, SCHEMA_KEY, Settings};
 use squall::journal::{Damage, Journal, TailEvent};
 use squall_proto::subject::{Filter, LOG_STREAM};
 use std::sync::Arc;
@@ -125,4 +125,27 @@ async fn a_subject_that_nobody_writes_is_damage_in_the_log_and_skipped_in_the_ev
     }
     let evidence = entries(&mut journal.evidence_tail(0), 1).await;
     assert_eq!(evidence[0].sequence, 2);
+}
+
+#[tokio::test]
+async fn evidence_that_was_discarded_for_want_of_room_is_no_damage() {
+    let backend = on_one_server().await;
+    let settings = Settings { evidence_bytes_max: 64 << 10, ..backend.settings() };
+    let journal = JetStream::open(settings).await.unwrap();
+    let client = backend.raw().await.client();
+    let publish = async |count: u64, size: usize| {
+        for _ in 0..count {
+            let bytes = vec![b'e'; size].into();
+            client.publish("tenant.acme.ev.shim1.5", bytes).await.unwrap();
+        }
+        client.flush().await.unwrap();
+    };
+    publish(1, 10).await;
+    let mut tail = journal.evidence_tail(0);
+    entries(&mut tail, 1).await;
+    // Thirty times 8 KiB push each other out of 64 KiB, the first one too.
+    publish(30, 8 << 10).await;
+    while entries(&mut tail, 1).await[0].sequence < 31 {}
+    let rest = entries(&mut journal.evidence_tail(1), 1).await;
+    assert!(rest[0].sequence > 20, "{} is still there", rest[0].sequence);
 }

@@ -3,8 +3,9 @@
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use squall::journal::contract::{append, id};
 use squall::journal::jetstream::{Address, JetStream, OpenError, Settings};
-use squall::journal::{AppendError, Journal};
+use squall::journal::{Append, AppendError, Journal};
 use squall_proto::subject::{Filter, LOG_STREAM};
+use squall_tests::nats::{Options, Server};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
@@ -128,4 +129,31 @@ async fn evidence_never_gets_an_answer_from_jetstream() {
     let asked = client.request("tenant.acme.ev.shim1.5".to_owned(), "x".into());
     let answer = tokio::time::timeout(std::time::Duration::from_millis(500), asked).await;
     assert!(answer.is_err(), "JetStream answered for the coordinator: {answer:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_room_says_so_and_stores_nothing() {
+    let room = 4 << 20;
+    let options = Options { accounts: 1, file_store_bytes_max: Some(room), ..Options::default() };
+    let server = Server::start(&options).await.unwrap();
+    let settings = Settings {
+        replicas: 1,
+        evidence_bytes_max: 64 << 10,
+        snapshots_bytes_max: 64 << 10,
+        ..Settings::new(Address::of([server.url()]))
+    };
+    let journal = JetStream::open(settings).await.unwrap();
+    let mut stored = 0;
+    let refused = loop {
+        let bytes = vec![b'x'; 256 << 10].into();
+        let write = Append { bytes, ..append("s", stored, id(stored), b"") };
+        match journal.append(write).await {
+            Ok(appended) => stored = appended.sequence,
+            Err(error) => break error,
+        }
+        assert!(stored < 20, "{stored} records of 256 KiB in 4 MiB");
+    };
+    assert!(matches!(refused, AppendError::Full { .. }), "{refused:?}");
+    assert!(stored > 8, "only {stored} records of 256 KiB in 4 MiB");
+    assert_eq!(journal.facts().await.unwrap().last_sequence, stored);
 }

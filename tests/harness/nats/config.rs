@@ -53,10 +53,12 @@ pub(super) fn write(
     let Ports { client, monitoring, .. } = ports;
     let folder = folder.display();
     let sync = if options.sync_always { "sync_interval: always" } else { "" };
+    let room = options.file_store_bytes_max.map(|bytes| format!("max_file_store: {bytes},"));
+    let room = room.unwrap_or_default();
     let mut text = format!(
         "server_name: {name}\nlisten: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitoring}\n\
          log_file: \"{folder}/nats.log\"\npid_file: \"{folder}/nats.pid\"\n\
-         jetstream {{ store_dir: \"{folder}/store\", {sync} }}\n"
+         jetstream {{ store_dir: \"{folder}/store\", {room} {sync} }}\n"
     );
     text.push_str(&cluster(ports, routes));
     text.push_str(&accounts(options.accounts));

@@ -71,6 +71,7 @@ pub(super) fn start(
         consumer: None,
         pause: AGAIN_FIRST,
         suspicion: None,
+        end: 0,
         at_end: false,
         told_end: None,
         over: false,
@@ -89,6 +90,8 @@ struct Tail {
     consumer: Option<Reading>,
     pause: Duration,
     suspicion: Option<(Instant, Damage)>,
+    /// Newest sequence that the leader had when the consumer was made.
+    end: u64,
     /// The record just yielded was the newest one.
     at_end: bool,
     /// The last sequence that was told to be the newest.
@@ -153,10 +156,15 @@ impl Tail {
             return step;
         }
         self.suspicion = None;
+        self.end = info.state.last_sequence;
+        if info.state.messages == 0 {
+            // Whatever there was has expired, or there never was anything.
+            self.read = self.end;
+        }
         match self.make_consumer().await {
-            Ok((consumer, end)) => {
+            Ok(consumer) => {
                 self.consumer = Some(consumer);
-                if end { self.tell_end() } else { Step::Again }
+                self.tell_end()
             }
             Err(why) => Step::Lost(why),
         }
@@ -188,8 +196,7 @@ impl Tail {
         Step::Lost(why.to_string())
     }
 
-    /// A consumer, and whether nothing is there for it to deliver.
-    async fn make_consumer(&self) -> Result<(Reading, bool), String> {
+    async fn make_consumer(&self) -> Result<Reading, String> {
         let start_sequence = if self.last.is_some() { self.read } else { self.read + 1 };
         let config = Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
@@ -204,8 +211,7 @@ impl Tail {
             .create_consumer_on_stream(config, self.kind.stream())
             .await
             .map_err(|error| chain(&error))?;
-        let info = consumer.cached_info();
-        let (name, end) = (info.name.clone(), info.num_pending == 0);
+        let name = consumer.cached_info().name.clone();
         let messages = consumer
             .stream()
             .heartbeat(HEARTBEAT)
@@ -215,7 +221,7 @@ impl Tail {
             .messages()
             .await
             .map_err(|error| chain(&error))?;
-        Ok((Reading { name, messages, delivered: 0 }, end))
+        Ok(Reading { name, messages, delivered: 0 })
     }
 
     async fn read_on(&mut self, mut reading: Reading) -> Step {
@@ -308,8 +314,9 @@ impl Tail {
         }
     }
 
+    /// Says once that nothing follows. A consumer may live beside a copy that lags: only what the leader had counts.
     fn tell_end(&mut self) -> Step {
-        if self.told_end == Some(self.read) {
+        if self.told_end == Some(self.read) || self.read < self.end {
             return Step::Again;
         }
         self.told_end = Some(self.read);
