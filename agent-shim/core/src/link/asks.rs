@@ -24,6 +24,9 @@ impl Link {
     pub(super) fn sessions_due(&mut self, plane: &mut impl Plane) {
         let mut sessions = std::mem::take(&mut self.sessions);
         for (key, session) in &mut sessions {
+            if session.demand_seen.is_none() && plane.has_demand(key) {
+                session.demand_seen = Some(self.now);
+            }
             self.grant_due(key, session, plane);
             self.ask_due(key, session);
             self.demand_due(key, session, plane);
@@ -94,9 +97,6 @@ impl Link {
 
     /// Asks if a chosen request had no permit, and this shim's turn has come.
     fn demand_due(&mut self, key: &SessionKey, session: &mut Session, plane: &mut impl Plane) {
-        if session.demand_seen.is_none() && plane.has_demand(key) {
-            session.demand_seen = Some(self.now);
-        }
         let Some(seen) = session.demand_seen else { return };
         if !self.may_ask(key, session) || self.now < session.phi.not_before() {
             return;

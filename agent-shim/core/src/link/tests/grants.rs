@@ -266,6 +266,15 @@ fn permits_for_others_go_back_soon_when_somebody_else_wants_some() {
 }
 
 #[test]
+fn permits_that_lay_idle_go_back_at_once_when_somebody_else_wants_some() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.pass(ms(600));
+    world.choose("s", 2);
+    assert_eq!(world.closed().unwrap().1.used, 0);
+}
+
+#[test]
 fn nothing_is_asked_while_a_close_is_not_acknowledged() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.grant("s", 5);
