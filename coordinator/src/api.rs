@@ -38,6 +38,7 @@ use tonic::transport::server::Connected;
 use tonic::{Response, Status};
 
 pub use self::caller::ACTOR_METADATA;
+pub(crate) use self::convert::kind::kinds as experiment_types;
 
 use self::errors::Error;
 use self::fleet::Fleet;

@@ -1,1 +1,298 @@
 //! The nats-server of `squall dev`: found, configured, started, and stopped with us.
+//!
+//! One server on loopback, one account, no passwords; every write goes through to disk. Not for production: there
+//! `squall serve` uses a cluster that is there. What is written to it is the journal's business.
+
+mod folder;
+mod process;
+mod search;
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::journal::jetstream::fetch_varz;
+use folder::Folder;
+use process::Process;
+pub use search::find;
+
+/// Where clients of NATS look first.
+const PORT_WANTED: u16 = 4222;
+/// Where free ports are looked for: below the ephemeral range, so that no outgoing connection can take or meet one.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Tries to find a free port.
+const PORT_TRIES: usize = 200;
+/// Tries to start on ports of our choice: another process may take one between the look and the start.
+const START_TRIES: usize = 3;
+/// Longest time until a server that started is ready; a store with a million records takes half a second.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Longest wait for a server to end by itself.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// Its configuration and log, in its folder.
+const CONFIG: &str = "nats.conf";
+const LOG: &str = "nats.log";
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// None was found.
+    #[error(
+        "find nats-server: it is neither in $SQUALL_NATS_SERVER, nor beside this program, nor in .tools, nor on the PATH"
+    )]
+    NotFound,
+    /// `$SQUALL_NATS_SERVER` leads nowhere.
+    #[error("find nats-server: $SQUALL_NATS_SERVER is {}, which is no file", .0.display())]
+    NoFile(PathBuf),
+    /// It does not say its version.
+    #[error("ask {} for its version: {why}", .binary.display())]
+    Unknown {
+        /// The binary.
+        binary: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// It is too old.
+    #[error("use {}: it has version {version}, Squall needs 2.12 or newer", .binary.display())]
+    TooOld {
+        /// The binary.
+        binary: PathBuf,
+        /// Its version.
+        version: String,
+    },
+    /// The folder for its files can't be used.
+    #[error("use the folder {}: {source}", .path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another `squall dev` uses the folder.
+    #[error("use the folder {}: another `squall dev` uses it", .0.display())]
+    InUse(PathBuf),
+    /// The wanted port is taken, or no port is free.
+    #[error("listen on port {port} of 127.0.0.1 for NATS: {source}")]
+    Port {
+        /// Which; 0 for any.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// The process can't be started.
+    #[error("start {}: {source}", .binary.display())]
+    Start {
+        /// The binary.
+        binary: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It started and did not become ready.
+    #[error("start nats-server: {why}; it said:\n{log}")]
+    NotReady {
+        /// What happened.
+        why: String,
+        /// The end of its log.
+        log: String,
+    },
+}
+
+/// What a server needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where it keeps its files; `None` takes a temporary folder that goes with it.
+    pub folder: Option<PathBuf>,
+    /// Its port; `None` takes 4222, or another one if that is taken.
+    pub port: Option<u16>,
+}
+
+/// A server that runs. Killed when dropped.
+#[derive(Debug)]
+pub struct NatsServer {
+    // Dropped in this order: the process ends before its files go.
+    process: Process,
+    folder: Folder,
+    name: String,
+    ports: Ports,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    client: u16,
+    monitoring: u16,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Deserialize)]
+struct Varz {
+    server_name: String,
+}
+
+impl NatsServer {
+    /// Finds a server, starts it, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing runs then.
+    pub async fn start(settings: &Settings) -> Result<Self, Error> {
+        let binary = find()?;
+        search::check_version(&binary).await?;
+        let mut tries = START_TRIES;
+        loop {
+            tries -= 1;
+            match Self::attempt(&binary, settings).await {
+                Err(Error::NotReady { .. }) if tries > 0 && settings.port.is_none() => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn attempt(binary: &Path, settings: &Settings) -> Result<Self, Error> {
+        let folder = Folder::open(settings.folder.as_deref())?;
+        let ports = Ports::find(settings.port)?;
+        let name = format!("squall-dev-{}", Uuid::new_v4().simple());
+        let unusable = |source| Error::Folder { path: folder.path().to_owned(), source };
+        std::fs::write(folder.path().join(CONFIG), config(&name, ports)).map_err(unusable)?;
+        let log = std::fs::File::create(folder.path().join(LOG)).map_err(unusable)?;
+        let process = Process::start(binary, folder.path(), CONFIG, log).await;
+        let process =
+            process.map_err(|source| Error::Start { binary: binary.to_owned(), source })?;
+        let mut server = Self { process, folder, name, ports };
+        match server.ready().await {
+            Ok(()) => Ok(server),
+            Err(why) => Err(Error::NotReady { why, log: server.end_of_log() }),
+        }
+    }
+
+    /// Where shims and coordinators connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.ports.client)
+    }
+
+    /// Its monitoring port, where it says how it syncs.
+    #[must_use]
+    pub fn monitoring_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.monitoring)
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until it ends by itself, and tells how, with the end of its log.
+    pub async fn ended(&mut self) -> String {
+        let how = self.process.ended().await;
+        format!("nats-server ended ({how}); it said:\n{}", self.end_of_log())
+    }
+
+    /// Lets it end in order, and removes its temporary folder.
+    pub async fn stop(mut self) {
+        self.process.stop(END_WITHIN).await;
+    }
+
+    /// Waits until it listens and is the one that we started: another process may have taken the port first.
+    async fn ready(&mut self) -> Result<(), String> {
+        let until = Instant::now() + READY_WITHIN;
+        while !(self.listens().await && self.is_ours().await) {
+            if Instant::now() >= until {
+                return Err(format!("it is not ready after {READY_WITHIN:?}"));
+            }
+            tokio::select! {
+                how = self.process.ended() => return Err(format!("it ended ({how})")),
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// It opens its port for clients last, once JetStream has read its store.
+    async fn listens(&self) -> bool {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.client)).await.is_ok()
+    }
+
+    async fn is_ours(&self) -> bool {
+        let varz = fetch_varz(&self.monitoring_url()).await.unwrap_or_default();
+        serde_json::from_slice::<Varz>(&varz).is_ok_and(|varz| varz.server_name == self.name)
+    }
+
+    fn end_of_log(&self) -> String {
+        const LINES: usize = 8;
+        let log = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+}
+
+impl Ports {
+    fn find(wanted: Option<u16>) -> Result<Self, Error> {
+        let taken = |port, source| Error::Port { port, source };
+        // Held until the other one is found, so that they differ.
+        let (client, _held) = match wanted {
+            Some(port) => held(port).map_err(|source| taken(port, source))?,
+            None => held(PORT_WANTED).or_else(|_| any()).map_err(|source| taken(0, source))?,
+        };
+        let (monitoring, _) = any().map_err(|source| taken(0, source))?;
+        Ok(Self { client, monitoring })
+    }
+}
+
+fn held(port: u16) -> io::Result<(u16, TcpListener)> {
+    Ok((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port))?))
+}
+
+fn any() -> io::Result<(u16, TcpListener)> {
+    let free = (0..PORT_TRIES).find_map(|_| held(rand::random_range(PORTS)).ok());
+    free.ok_or_else(|| io::ErrorKind::AddrInUse.into())
+}
+
+/// Paths are relative to its folder, so that none has to be quoted. See docs/nats.md: without `sync_interval: always` an
+/// acknowledged permit could be lost; the monitoring port is how the coordinator knows; 1 MB is what the limits of the
+/// contract are made for.
+fn config(name: &str, ports: Ports) -> String {
+    let Ports { client, monitoring } = ports;
+    format!(
+        "# Written by `squall dev` at each start.\n\
+         server_name: {name}\n\
+         listen: 127.0.0.1:{client}\n\
+         http: 127.0.0.1:{monitoring}\n\
+         max_payload: 1MB\n\
+         jetstream {{ store_dir: \"store\", sync_interval: always }}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_ready_when_it_was_started_and_leaves_nothing_behind() {
+        let server = NatsServer::start(&Settings::default()).await.unwrap();
+        let (folder, port) = (server.folder().to_owned(), server.ports.client);
+        assert!(port < 32_768 && server.is_ours().await);
+        server.stop().await;
+        assert!(!folder.exists(), "{} is still there", folder.display());
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_refused_and_named() {
+        let (port, _held) = any().unwrap();
+        let settings = Settings { port: Some(port), folder: None };
+        let error = NatsServer::start(&settings).await.unwrap_err();
+        assert!(matches!(error, Error::Port { port: named, .. } if named == port), "{error}");
+    }
+
+    #[test]
+    fn two_servers_never_get_the_same_port() {
+        let Ports { client, monitoring } = Ports::find(None).unwrap();
+        assert_ne!(client, monitoring);
+    }
+}

@@ -2,6 +2,8 @@
 //! what they report.
 //!
 //! - [`api`]: the doors, gRPC.
+//! - [`cli`]: the command line, one file for each command.
+//! - [`embedded`]: the nats-server of `squall dev`.
 //! - [`engine`]: the loop of one replica, without the world.
 //! - [`journal`]: the log and what stands beside it, as bytes.
 //! - [`fleet`]: shims and other replicas, over NATS.
@@ -10,6 +12,8 @@
 //! - [`session_file`]: sessions as people write them.
 
 pub mod api;
+pub mod cli;
+pub mod embedded;
 pub mod engine;
 pub mod fleet;
 pub mod journal;

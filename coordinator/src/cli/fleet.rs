@@ -1,1 +1,109 @@
 //! `squall fleet`: the shims that are there.
+
+use comfy_table::Cell;
+use squall_proto::wire::v1::{ListShimsRequest, ListShimsResponse, Shim};
+
+use super::Global;
+use super::client::{Client, request};
+use super::failure::Failure;
+use super::moment::{length, words};
+use super::name;
+use super::screen::Look;
+use super::table::{lines, number, table};
+use super::words::{kinds, life, list};
+
+/// Shims in one answer: as many as there may be.
+const PAGE: i32 = 1000;
+/// Names of agents that fit into a line.
+const NAMES_SHOWN: usize = 4;
+
+/// Shows the connected shims: those of one tenant, or all where none is named
+///
+/// A shim is a process with agents in it. ALLOWS is what the owner of the process lets happen in it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  squall fleet
+  squall fleet --tenant acme --output json | jq '.shims[].seams'")]
+pub(super) struct Args {}
+
+impl Args {
+    pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let shims = shims(global.client()?, name::parent(global.tenant())?).await?;
+        global.screen().answer(&shims, draw)
+    }
+}
+
+/// All pages as one.
+async fn shims(mut client: Client, parent: String) -> Result<ListShimsResponse, Failure> {
+    let mut all = ListShimsResponse::default();
+    loop {
+        let message = ListShimsRequest {
+            parent: parent.clone(),
+            page_size: PAGE,
+            page_token: all.next_page_token.clone(),
+        };
+        let page = client.fleet.list_shims(request(message)).await?.into_inner();
+        all.shims.extend(page.shims);
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+fn draw(listed: &ListShimsResponse, look: Look) -> String {
+    if listed.shims.is_empty() {
+        return "no shim is connected; an agent's process opts in with SQUALL_ENABLED=true"
+            .to_owned();
+    }
+    let headings =
+        ["shim", "life", "environment", "agents", "tools", "seams", "allows", "heard", "permits"];
+    let mut table = table(look, &headings);
+    for shim in &listed.shims {
+        table.add_row(row(shim));
+    }
+    lines(&table)
+}
+
+fn row(shim: &Shim) -> Vec<Cell> {
+    let heard = length(shim.last_contact_ago.as_ref());
+    vec![
+        Cell::new(format!("{}/{}", shim.tenant, shim.shim)),
+        Cell::new(life(&shim.incarnation)),
+        Cell::new(&shim.environment),
+        Cell::new(list(&shim.agents, NAMES_SHOWN)),
+        number(u64::try_from(shim.tools.len()).unwrap_or(u64::MAX)),
+        number(u64::try_from(shim.seams.len()).unwrap_or(u64::MAX)),
+        Cell::new(kinds(&shim.allowed_kinds)),
+        Cell::new(heard.map(|ago| format!("{} ago", words(ago))).unwrap_or_default()),
+        number(shim.open_permits),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shim_is_one_line() {
+        let shim = Shim {
+            tenant: "acme".to_owned(),
+            shim: "worker-1".to_owned(),
+            incarnation: "00112233445566778899aabbccddeeff".to_owned(),
+            environment: "ci".to_owned(),
+            agents: ["planner", "critic"].map(str::to_owned).to_vec(),
+            tools: vec!["search".to_owned()],
+            allowed_kinds: vec![1, 2],
+            last_contact_ago: Some(prost_types::Duration { seconds: 0, nanos: 900_000_000 }),
+            open_permits: 3,
+            ..Shim::default()
+        };
+        let listed = ListShimsResponse { shims: vec![shim], ..ListShimsResponse::default() };
+        insta::assert_snapshot!(draw(&listed, Look::PLAIN));
+    }
+
+    #[test]
+    fn an_empty_fleet_says_how_to_get_one() {
+        assert!(draw(&ListShimsResponse::default(), Look::PLAIN).contains("SQUALL_ENABLED=true"));
+    }
+}

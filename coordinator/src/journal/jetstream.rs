@@ -23,6 +23,7 @@ use squall_proto::subject::{EVIDENCE_STREAM, LOG_STREAM};
 use squall_proto::vocabulary::id::LogId;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use connect::is_supported;
 pub use connect::{Address, ConnectError, Connection};
 pub use streams::{Difference, ID_KEY, SCHEMA_KEY};
 pub use witness::{Witness, fetch_varz};

@@ -1,1 +1,151 @@
-//! `squall halt engage`.
+//! `squall halt engage`: stops every session in scope, waits for the proofs, and prints them.
+
+use std::time::Duration;
+
+use serde_json::json;
+use squall_proto::wire::v1::{EngageHaltRequest, Halt, ListSessionsRequest, Session};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Whose, draw};
+use crate::cli::Global;
+use crate::cli::client::{Client, request};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::name::Once;
+use crate::cli::progress::Progress;
+use crate::cli::screen::Look;
+use crate::cli::session::Follow;
+use crate::cli::stop::{is_proven, verdict};
+use crate::cli::words::count;
+use crate::cli::{json, moment};
+
+/// Sessions in one answer; see `squall session list`.
+const PAGE: i32 = 50;
+
+/// Aborts every session in scope for good, now, and refuses starts until it is released
+///
+/// The shims are told before the halt is durable. Then the proof is waited for that nothing runs any more, session by
+/// session. Exit code 5: halted for good, but not proven within --timeout.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  squall halt engage --all --reason \"incident 4711\"
+  squall halt engage --tenant acme --reason \"their demo\" --timeout 10s")]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    whose: Whose,
+    /// Why, 1 to 1024 bytes; kept in the log
+    #[arg(long)]
+    reason: String,
+    /// How long to wait for the proofs
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, default_value = "60s")]
+    timeout: Duration,
+    #[command(flatten)]
+    once: Once,
+}
+
+impl Args {
+    pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let request_id = self.once.id()?;
+        let scope = Some(self.whose.scope(global)?);
+        let message =
+            EngageHaltRequest { scope, reason: self.reason, request_id: request_id.clone() };
+        let mut client = global.client()?;
+        let progress = Progress::start("pushing the halt to the shims, and into the log");
+        let answer = client.fleet.engage_halt(request(message)).await;
+        let halt = answer.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
+        let until = Instant::now() + self.timeout;
+        let stopped = proofs(client, &halt, until, &progress).await.map_err(|failure| {
+            failure.next("the halt is engaged; `squall session list` shows what it stopped")
+        })?;
+        drop(progress);
+        show(global, &halt, &stopped)?;
+        finish(&stopped)
+    }
+}
+
+/// The sessions that this halt stopped, each once its stop is proven or it is time to go.
+async fn proofs(
+    mut client: Client,
+    halt: &Halt,
+    until: Instant,
+    progress: &Progress,
+) -> Result<Vec<Session>, Failure> {
+    let mut stopped = stopped_by(&mut client, halt).await?;
+    let total = stopped.len();
+    for (number, session) in stopped.iter_mut().enumerate() {
+        progress.tell(format!("halted; {number} of {} proven", count(total, "session")));
+        let mut follow = Follow::new(client.clone(), &session.name);
+        while !is_proven(&session.stop.clone().unwrap_or_default()) {
+            match timeout_at(until, follow.next()).await {
+                Ok(Ok(Some(newer))) => *session = newer,
+                Ok(Ok(None)) | Err(_) => break,
+                Ok(Err(failure)) => return Err(failure),
+            }
+        }
+    }
+    Ok(stopped)
+}
+
+/// Sessions whose stop has the halt's number.
+async fn stopped_by(client: &mut Client, halt: &Halt) -> Result<Vec<Session>, Failure> {
+    let (mut stopped, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let message = ListSessionsRequest {
+            parent: "tenants/-".to_owned(),
+            page_size: PAGE,
+            page_token,
+            filter: String::new(),
+        };
+        let page = client.sessions.list_sessions(request(message)).await?.into_inner();
+        let hit =
+            |session: &Session| session.stop.as_ref().is_some_and(|stop| stop.epoch == halt.epoch);
+        stopped.extend(page.sessions.into_iter().filter(hit));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(stopped);
+        }
+    }
+}
+
+fn show(global: &Global, halt: &Halt, stopped: &[Session]) -> Result<(), Failure> {
+    let screen = global.screen();
+    if screen.is_for_programs() {
+        let sessions = stopped.iter().map(json::of).collect::<Result<Vec<_>, _>>()?;
+        let answer = json!({ "halt": json::of(halt)?, "sessions": sessions });
+        return screen.print(&format!("{answer:#}"));
+    }
+    screen.print(&format!(
+        "{}\n{}",
+        draw(std::slice::from_ref(halt), screen.look()),
+        lines(stopped, screen.look())
+    ))
+}
+
+fn lines(stopped: &[Session], look: Look) -> String {
+    if stopped.is_empty() {
+        return "no session was live: nothing to stop".to_owned();
+    }
+    let line = |session: &Session| {
+        let stop = session.stop.clone().unwrap_or_default();
+        let verdict = verdict(&stop);
+        let verdict =
+            if is_proven(&stop) { look.paint.good(&verdict) } else { look.paint.pending(&verdict) };
+        format!("{}: {verdict}\n", session.name)
+    };
+    stopped.iter().map(line).collect()
+}
+
+fn finish(stopped: &[Session]) -> Result<(), Failure> {
+    let open =
+        stopped.iter().filter(|session| !is_proven(&session.stop.clone().unwrap_or_default()));
+    match open.count() {
+        0 => Ok(()),
+        open => {
+            let message = format!(
+                "halted for good, but the stop of {} is not proven yet",
+                count(open, "session")
+            );
+            Err(Failure::new(Exit::NotProven, message)
+                .next("`squall session watch SESSION` waits for the proof"))
+        }
+    }
+}

@@ -1,1 +1,137 @@
 //! `squall session list`.
+
+use comfy_table::Cell;
+use squall_proto::wire::v1::{ListSessionsRequest, ListSessionsResponse, Session};
+
+use crate::cli::Global;
+use crate::cli::client::{Client, request};
+use crate::cli::failure::Failure;
+use crate::cli::moment::moment;
+use crate::cli::name;
+use crate::cli::screen::Look;
+use crate::cli::table::{lines, marked, number, table};
+use crate::cli::words::{state, state_mark};
+
+/// Sessions in one answer: at 128 KiB each they stay well below what a client takes.
+const PAGE: usize = 50;
+
+/// Lists sessions, newest first: those of one tenant, or all where none is named
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  squall session list
+  squall session list --tenant acme --state running,paused
+  squall session list --output json | jq -r '.sessions[].name'")]
+pub(in crate::cli) struct Args {
+    /// Only sessions in these states
+    #[arg(long, value_name = "STATE,...", value_delimiter = ',')]
+    state: Vec<State>,
+    /// Most sessions to list
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+}
+
+/// A state, as the filter of lists writes it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum State {
+    Draft,
+    Running,
+    Paused,
+    Draining,
+    Completed,
+    Exhausted,
+    Aborted,
+    LogDamaged,
+}
+
+impl State {
+    const fn term(self) -> &'static str {
+        match self {
+            Self::Draft => "state = DRAFT",
+            Self::Running => "state = RUNNING",
+            Self::Paused => "state = PAUSED",
+            Self::Draining => "state = DRAINING",
+            Self::Completed => "state = COMPLETED",
+            Self::Exhausted => "state = EXHAUSTED",
+            Self::Aborted => "state = ABORTED",
+            Self::LogDamaged => "state = LOG_DAMAGED",
+        }
+    }
+}
+
+impl Args {
+    pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let parent = name::parent(global.tenant())?;
+        let filter = self.state.iter().map(|state| state.term()).collect::<Vec<_>>().join(" OR ");
+        let listed = list(global.client()?, parent, filter, self.limit).await?;
+        global.screen().answer(&listed, draw)?;
+        if !listed.next_page_token.is_empty() && !global.screen().is_for_programs() {
+            eprintln!(
+                "there are more: --limit {} shows twice as many",
+                self.limit.saturating_mul(2)
+            );
+        }
+        Ok(())
+    }
+}
+
+/// All pages up to the limit, as one; its token says whether there is more.
+async fn list(
+    mut client: Client,
+    parent: String,
+    filter: String,
+    limit: usize,
+) -> Result<ListSessionsResponse, Failure> {
+    let mut all = ListSessionsResponse::default();
+    loop {
+        let size = PAGE.min(limit - all.sessions.len()).max(1);
+        let message = ListSessionsRequest {
+            parent: parent.clone(),
+            page_size: i32::try_from(size).unwrap_or(i32::MAX),
+            page_token: all.next_page_token.clone(),
+            filter: filter.clone(),
+        };
+        let page = client.sessions.list_sessions(request(message)).await?.into_inner();
+        all.sessions.extend(page.sessions);
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() || all.sessions.len() >= limit {
+            all.sessions.truncate(limit);
+            return Ok(all);
+        }
+    }
+}
+
+fn draw(listed: &ListSessionsResponse, look: Look) -> String {
+    if listed.sessions.is_empty() {
+        return "no sessions".to_owned();
+    }
+    let headings = ["session", "state", "applied", "budget", "created", "title"];
+    let mut table = table(look, &headings);
+    for session in &listed.sessions {
+        table.add_row(row(session));
+    }
+    lines(&table)
+}
+
+fn row(session: &Session) -> Vec<Cell> {
+    vec![
+        Cell::new(&session.name),
+        marked(state(session.state), state_mark(session.state)),
+        number(session.counts.unwrap_or_default().applied),
+        number(session.budget.unwrap_or_default().budget),
+        Cell::new(moment(session.create_time.as_ref())),
+        Cell::new(&session.title),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::session::picture::tests::aborted;
+
+    #[test]
+    fn sessions_are_one_to_a_line() {
+        let listed =
+            ListSessionsResponse { sessions: vec![aborted(), aborted()], ..Default::default() };
+        insta::assert_snapshot!(draw(&listed, Look::PLAIN));
+    }
+}

@@ -154,7 +154,7 @@ impl Connection {
 }
 
 /// Whether a server of this version works. What can't be read as a version doesn't.
-fn is_supported(version: &str) -> bool {
+pub(crate) fn is_supported(version: &str) -> bool {
     let mut numbers = version.trim_start_matches('v').split('.').map(|part| part.parse::<u32>());
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= VERSION_MIN,

@@ -1,0 +1,76 @@
+//! Permits and counters, drawn. What each counter means stands in `proto/squall/v1/evidence.proto`.
+
+use comfy_table::Cell;
+use squall_proto::wire::v1::{
+    AgentCounts, Budget, Counts, ExperimentCounts, TenantCounts, TraceCounts,
+};
+
+use super::screen::Look;
+use super::table::{fields, lines, number, table};
+
+const HEADINGS: [&str; 5] = ["seen", "chosen", "applied", "skipped", "not applicable"];
+
+/// Permits, in one line.
+pub(super) fn permits(budget: Option<&Budget>) -> String {
+    let Some(Budget { budget, issued, refunded, available, outstanding }) = budget else {
+        return String::new();
+    };
+    format!(
+        "{budget} in all: {available} available, {issued} issued, {refunded} given back, {outstanding} in use"
+    )
+}
+
+/// Counters, in one line.
+pub(super) fn totals(counts: Option<&Counts>) -> String {
+    let Counts { seen, chosen, applied, skipped, not_applicable } =
+        counts.copied().unwrap_or_default();
+    format!(
+        "seen {seen}, chosen {chosen}, applied {applied}, skipped {skipped}, not applicable {not_applicable}"
+    )
+}
+
+/// Counters of experiments.
+pub(super) fn experiments(rows: &[ExperimentCounts], look: Look) -> String {
+    counted(look, "experiment", rows.iter().map(|row| (row.experiment.clone(), row.counts)))
+}
+
+/// Counters of tenants; nothing where there is only one.
+pub(super) fn tenants(rows: &[TenantCounts], look: Look) -> String {
+    if rows.len() < 2 {
+        return String::new();
+    }
+    counted(look, "tenant", rows.iter().map(|row| (row.tenant.clone(), row.counts)))
+}
+
+/// Counters of agents.
+pub(super) fn agents(rows: &[AgentCounts], look: Look) -> String {
+    counted(
+        look,
+        "agent",
+        rows.iter().map(|row| (format!("{}/{}", row.tenant, row.agent), row.counts)),
+    )
+}
+
+/// How traces ended; nothing where none did.
+pub(super) fn traces(traces: Option<&TraceCounts>, look: Look) -> String {
+    let TraceCounts { failed_downstream, failed_background, succeeded } =
+        traces.copied().unwrap_or_default();
+    if failed_downstream + failed_background + succeeded == 0 {
+        return String::new();
+    }
+    let ended = format!(
+        "{succeeded} well, {failed_downstream} failed after a fault, {failed_background} failed without one"
+    );
+    fields(look, &[("traces", ended)])
+}
+
+fn counted(look: Look, name: &str, rows: impl Iterator<Item = (String, Option<Counts>)>) -> String {
+    let headings: Vec<&str> = [name].into_iter().chain(HEADINGS).collect();
+    let mut table = table(look, &headings);
+    for (name, counts) in rows {
+        let Counts { seen, chosen, applied, skipped, not_applicable } = counts.unwrap_or_default();
+        let numbers = [seen, chosen, applied, skipped, not_applicable].map(number);
+        table.add_row([Cell::new(name)].into_iter().chain(numbers));
+    }
+    if table.is_empty() { String::new() } else { lines(&table) }
+}

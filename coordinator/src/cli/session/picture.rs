@@ -1,0 +1,157 @@
+//! A session, drawn: in a sentence, in a line, as a page.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use squall_proto::vocabulary::session::SessionDraft;
+use squall_proto::wire::v1::{Counts, Session, SessionSpec, SessionState};
+
+use crate::cli::counters;
+use crate::cli::moment::{moment, read, words};
+use crate::cli::screen::Look;
+use crate::cli::stop;
+use crate::cli::table::{Mark, fields};
+use crate::cli::words::{state, state_mark};
+
+/// What became of it: `tenants/acme/sessions/first is running, until ...`.
+pub(super) fn sentence(session: &Session, look: Look) -> String {
+    let until = match moment(session.deadline.as_ref()) {
+        none if none.is_empty() => none,
+        at => format!(", until {at} at the latest"),
+    };
+    format!("{} is {}{until}", session.name, painted_state(session, look))
+}
+
+/// Everything that changes, in one line.
+pub(super) fn line(session: &Session) -> String {
+    let Counts { seen, chosen, applied, skipped, not_applicable } =
+        session.counts.unwrap_or_default();
+    let budget = session.budget.unwrap_or_default();
+    let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
+    let verdict = stop.map(|stop| format!("; {}", stop::verdict(stop))).unwrap_or_default();
+    format!(
+        "{}: applied {applied} of {}, seen {seen}, chosen {chosen}, skipped {skipped}, not applicable {not_applicable}, \
+         in use {}{verdict}",
+        state(session.state),
+        budget.budget,
+        budget.outstanding,
+    )
+}
+
+/// What a person watches: state, permits, counters by experiment and tenant, the stop.
+pub(super) fn live(session: &Session, now: Timestamp, look: Look) -> String {
+    let mut text = format!(
+        "{}  {}{}\n",
+        look.paint.strong(&session.name),
+        painted_state(session, look),
+        left(session, now)
+    );
+    if !session.title.is_empty() {
+        text = format!("{text}{}\n", session.title);
+    }
+    let permits = fields(look, &[("permits", counters::permits(session.budget.as_ref()))]);
+    let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
+    pages([
+        text,
+        permits,
+        counters::experiments(&session.experiments, look),
+        counters::tenants(&session.tenants, look),
+        stop.map(|stop| stop::draw(stop, look)).unwrap_or_default(),
+    ])
+}
+
+/// What a person sees once it has been aborted; ends with the verdict.
+pub(super) fn ended(session: &Session, look: Look) -> String {
+    let stop = session.stop.clone().unwrap_or_default();
+    let head = format!("{}  {}\n", look.paint.strong(&session.name), painted_state(session, look));
+    let counts = fields(look, &[("calls", counters::totals(session.counts.as_ref()))]);
+    pages([format!("{head}{counts}"), stop::draw(&stop, look)])
+}
+
+/// Everything there is to know.
+pub(super) fn whole(session: &Session, look: Look) -> String {
+    let facts = fields(
+        look,
+        &[
+            ("name", session.name.clone()),
+            ("title", session.title.clone()),
+            ("state", painted_state(session, look)),
+            ("damage", session.damage.clone()),
+            ("created", moment(session.create_time.as_ref())),
+            ("started", moment(session.start_time.as_ref())),
+            ("ended", moment(session.end_time.as_ref())),
+            ("ends by", moment(session.deadline.as_ref())),
+            ("seed", session.seed.to_string()),
+            ("permits", counters::permits(session.budget.as_ref())),
+            ("calls", counters::totals(session.counts.as_ref())),
+        ],
+    );
+    let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
+    pages([
+        facts,
+        counters::experiments(&session.experiments, look),
+        counters::tenants(&session.tenants, look),
+        counters::agents(&session.agents, look),
+        counters::traces(session.traces.as_ref(), look),
+        stop.map(|stop| stop::draw(stop, look)).unwrap_or_default(),
+    ])
+}
+
+/// The specification, as it could stand in a session file.
+pub(super) fn specification(spec: SessionSpec) -> Option<String> {
+    let draft = SessionDraft::try_from(spec).ok()?;
+    let tree = kept(serde_json::to_value(&draft).ok()?)?;
+    serde_saphyr::to_string(&tree).ok()
+}
+
+/// The tree without what says nothing: null, empty lists, texts and objects. A fault without parameters is said by its name.
+fn kept(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Array(items) if items.is_empty() => None,
+        Value::Object(fields) if fields.is_empty() => None,
+        Value::Array(items) => Some(items.into_iter().filter_map(kept).collect()),
+        Value::Object(fields) => Some(
+            fields.into_iter().filter_map(|(name, value)| Some((name, kept(value)?))).collect(),
+        ),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value),
+    }
+}
+
+/// Parts with a blank line between them.
+pub(super) fn pages<const N: usize>(parts: [String; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn painted_state(session: &Session, look: Look) -> String {
+    let word = state(session.state);
+    match state_mark(session.state) {
+        Mark::None => word.to_owned(),
+        Mark::Good => look.paint.good(word),
+        Mark::Pending => look.paint.pending(word),
+        Mark::Bad => look.paint.bad(word),
+    }
+}
+
+/// How long the state lasts at most.
+fn left(session: &Session, now: Timestamp) -> String {
+    let left = read(session.deadline.as_ref())
+        .and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    match (left, session.state()) {
+        (None, _) => String::new(),
+        (Some(left), SessionState::Draft) => {
+            format!(", closed in {} if nobody starts it", words(whole_seconds(left)))
+        }
+        (Some(left), _) => format!(", {} left", words(whole_seconds(left))),
+    }
+}
+
+/// A countdown in milliseconds is hard to read.
+fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs())
+}
+
+#[cfg(test)]
+pub(super) mod tests;

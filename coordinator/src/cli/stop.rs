@@ -1,0 +1,147 @@
+//! How far a stop is, as a person must be able to tell: pushed, aborted, or stopped and proven. The words "all stopped,
+//! proven" stand here and nowhere else, and only where the coordinator says so (docs/protocol.md).
+
+use comfy_table::Cell;
+use jiff::Timestamp;
+use squall_proto::wire::v1::{OutOfContactHolder, ProvenBy, StopReport, StopStage};
+
+use super::moment::{between, length, moment, read, words};
+use super::screen::Look;
+use super::table::{Mark, fields, lines, marked, table};
+use super::words::{count, life};
+
+/// Whether nothing runs any more, for certain.
+pub(super) fn is_proven(stop: &StopReport) -> bool {
+    stop.stage() == StopStage::StoppedProven
+}
+
+/// Whether there was an abort or a halt at all.
+pub(super) fn is_one(stop: &StopReport) -> bool {
+    match stop.stage() {
+        StopStage::Unspecified | StopStage::None => false,
+        StopStage::Pushed | StopStage::AbortedDurable | StopStage::StoppedProven => true,
+    }
+}
+
+/// How far the stop is, in one line.
+pub(super) fn verdict(stop: &StopReport) -> String {
+    match stop.stage() {
+        StopStage::Unspecified | StopStage::None => "not stopped".to_owned(),
+        StopStage::Pushed => "pushed to the shims, not durable yet".to_owned(),
+        StopStage::AbortedDurable => pending(&stop.out_of_contact),
+        StopStage::StoppedProven => match stop.proven_by() {
+            ProvenBy::Unspecified => "all stopped, proven".to_owned(),
+            ProvenBy::Confirmations if stop.confirmed.is_empty() => {
+                "no shim held a permit: all stopped, proven".to_owned()
+            }
+            ProvenBy::Confirmations => {
+                "every holder of permits confirmed: all stopped, proven".to_owned()
+            }
+            ProvenBy::Time => "every lease is over for certain: all stopped, proven".to_owned(),
+        },
+    }
+}
+
+fn pending(missing: &[OutOfContactHolder]) -> String {
+    let shims = count(missing.len(), "shim");
+    let latest =
+        missing.iter().filter_map(|holder| holder.inert_by).max_by_key(|at| (at.seconds, at.nanos));
+    match (missing.is_empty(), latest) {
+        (true, _) => "aborted, not proven yet".to_owned(),
+        (false, None) => format!("aborted, not proven yet: {shims} out of contact"),
+        (false, Some(at)) => {
+            let at = moment(Some(&at));
+            format!("aborted, not proven yet: {shims} out of contact, inert by {at} at the latest")
+        }
+    }
+}
+
+/// Everything that is known of a stop; its last line is the verdict.
+pub(super) fn draw(stop: &StopReport, look: Look) -> String {
+    let verdict = match stop.stage() {
+        StopStage::StoppedProven => look.paint.good(&verdict(stop)),
+        StopStage::Unspecified
+        | StopStage::None
+        | StopStage::Pushed
+        | StopStage::AbortedDurable => look.paint.pending(&verdict(stop)),
+    };
+    let parts = [
+        facts(stop, look),
+        confirmed(stop, look),
+        out_of_contact(stop, look),
+        format!("{verdict}\n"),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn facts(stop: &StopReport, look: Look) -> String {
+    let after = |at| match between(stop.accepted_at.as_ref(), at) {
+        Some(length) => format!("{} later", words(length)),
+        None => moment(at),
+    };
+    fields(
+        look,
+        &[
+            ("reason", stop.reason.clone()),
+            ("by", stop.actor.clone()),
+            ("accepted", moment(stop.accepted_at.as_ref())),
+            ("durable", after(stop.durable_at.as_ref())),
+            ("last confirmation", after(stop.last_inert_at.as_ref())),
+            ("proven", after(stop.proven_at.as_ref())),
+            ("last injection", last_injection(stop)),
+        ],
+    )
+}
+
+/// The end of the newest injection that is known of.
+fn last_injection(stop: &StopReport) -> String {
+    let ended = |holder: &squall_proto::wire::v1::ConfirmedHolder| {
+        let ago = length(holder.last_injection_ago.as_ref())?;
+        let at = read(holder.confirmed_at.as_ref())?.checked_sub(ago).ok()?;
+        Some((at, format!("{}/{}", holder.tenant, holder.shim)))
+    };
+    let newest: Option<(Timestamp, String)> = stop.confirmed.iter().filter_map(ended).max();
+    let known = match newest {
+        Some((at, shim)) => format!("{} by {shim}", at.strftime("%Y-%m-%d %H:%M:%S%.3fZ")),
+        None if stop.confirmed.is_empty() => return String::new(),
+        None => "none".to_owned(),
+    };
+    if stop.out_of_contact.is_empty() { known } else { format!("{known}, of those who confirmed") }
+}
+
+fn confirmed(stop: &StopReport, look: Look) -> String {
+    if stop.confirmed.is_empty() {
+        return String::new();
+    }
+    let mut table = table(look, &["confirmed", "life", "when", "last injection before that"]);
+    for holder in &stop.confirmed {
+        let ago = length(holder.last_injection_ago.as_ref());
+        table.add_row(vec![
+            marked(format!("{}/{}", holder.tenant, holder.shim), Mark::Good),
+            Cell::new(life(&holder.incarnation)),
+            Cell::new(moment(holder.confirmed_at.as_ref())),
+            Cell::new(ago.map_or_else(|| "none".to_owned(), words)),
+        ]);
+    }
+    lines(&table)
+}
+
+fn out_of_contact(stop: &StopReport, look: Look) -> String {
+    if stop.out_of_contact.is_empty() {
+        return String::new();
+    }
+    let mark = if is_proven(stop) { Mark::Pending } else { Mark::Bad };
+    let mut table = table(look, &["out of contact", "life", "inert by"]);
+    for holder in &stop.out_of_contact {
+        let inert_by = moment(holder.inert_by.as_ref());
+        table.add_row(vec![
+            marked(format!("{}/{}", holder.tenant, holder.shim), mark),
+            Cell::new(life(&holder.incarnation)),
+            Cell::new(if inert_by.is_empty() { "not known yet".to_owned() } else { inert_by }),
+        ]);
+    }
+    lines(&table)
+}
+
+#[cfg(test)]
+mod tests;
