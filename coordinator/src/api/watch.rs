@@ -74,7 +74,10 @@ async fn look(watches: Watches, key: SessionKey, sender: watch::Sender<Option<Se
         let seen = state::session(&watches.handle, &key).await.map(Arc::new);
         let is_over = seen.as_ref().map_or(true, |view| is_over(view));
         sender.send_if_modified(|before| {
-            let is_new = before.as_ref().is_none_or(|before| is_news(before, &seen));
+            let is_new = match (&before, &seen) {
+                (Some(Ok(before)), Ok(now)) => differ(before, now),
+                (Some(Err(_)) | None, _) | (Some(Ok(_)), Err(_)) => true,
+            };
             if is_new {
                 *before = Some(seen);
             }
@@ -155,17 +158,9 @@ struct Watcher {
     seen: watch::Receiver<Option<Seen>>,
     until: Until,
     unsent: Option<Seen>,
-    sent: Option<Sent>,
+    /// The newest snapshot that was sent, and when.
+    sent: Option<(Instant, Arc<SessionView>)>,
     ended: bool,
-}
-
-/// The newest snapshot that a watcher was sent.
-#[derive(Clone, Copy)]
-struct Sent {
-    at: Instant,
-    revision: u64,
-    phase: Phase,
-    stage: Stage,
 }
 
 /// Snapshots of a session: `first` at once, then every new state or stage at once, else four a second at most. Ends
@@ -199,8 +194,7 @@ impl Watcher {
             if let Some(Ok(view)) =
                 self.unsent.take_if(|_| due.is_none_or(|due| due <= Instant::now()))
             {
-                let Session { revision, phase, .. } = view.session;
-                self.sent = Some(Sent { at: Instant::now(), revision, phase, stage: view.stage });
+                self.sent = Some((Instant::now(), Arc::clone(&view)));
                 return Ok(view);
             }
             self.pause(due).await?;
@@ -209,9 +203,10 @@ impl Watcher {
 
     /// When this snapshot may be sent; `None` for at once.
     fn due(&self, view: &SessionView) -> Option<Instant> {
-        let Sent { at, phase, stage, .. } = self.sent?;
-        let is_news = phase != view.session.phase || stage != view.stage || is_over(view);
-        (!is_news).then(|| at + EVERY)
+        let (at, sent) = self.sent.as_ref()?;
+        let is_urgent =
+            sent.session.phase != view.session.phase || sent.stage != view.stage || is_over(view);
+        (!is_urgent).then(|| *at + EVERY)
     }
 
     /// Waits for a newer snapshot, or until the one that waits may be sent.
@@ -230,44 +225,33 @@ impl Watcher {
             error = until.over() => return Err(error),
         }
         let newer = self.seen.borrow_and_update().clone();
-        if newer.as_ref().is_some_and(|newer| !self.is_stale(newer)) {
+        if newer.as_ref().is_some_and(|newer| self.is_new(newer)) {
             self.unsent = newer;
         }
         Ok(())
     }
 
-    /// The first snapshot may be newer than what was seen for other watchers.
-    fn is_stale(&self, seen: &Seen) -> bool {
+    /// The first snapshot may be newer than what was seen for other watchers, or the same.
+    fn is_new(&self, seen: &Seen) -> bool {
+        let Ok(seen) = seen else { return true };
         let waiting = self.unsent.as_ref().and_then(|unsent| unsent.as_ref().ok());
-        let known =
-            waiting.map(|view| view.session.revision).or(self.sent.map(|sent| sent.revision));
-        seen.as_ref().is_ok_and(|view| known.is_some_and(|known| view.session.revision < known))
+        let known = waiting.or(self.sent.as_ref().map(|(_, sent)| sent));
+        known.is_none_or(|known| {
+            seen.session.revision >= known.session.revision && differ(known, seen)
+        })
     }
 }
 
-/// Whether a look shows anything that the one before didn't, but for the time.
-fn is_news(before: &Seen, now: &Seen) -> bool {
-    match (before, now) {
-        (Ok(before), Ok(now)) => {
-            let SessionView {
-                session,
-                sums,
-                samples,
-                outstanding,
-                stage,
-                pushed_at,
-                inert_by,
-                at: _,
-            } = &**now;
-            session.revision != before.session.revision
-                || session.phase != before.session.phase
-                || *stage != before.stage
-                || *outstanding != before.outstanding
-                || *pushed_at != before.pushed_at
-                || inert_by.is_some() != before.inert_by.is_some()
-                || *sums != before.sums
-                || samples.last() != before.samples.last()
-        }
-        (Ok(_), Err(_)) | (Err(_), Ok(_) | Err(_)) => true,
-    }
+/// Whether two looks at a session show different things, but for the time.
+fn differ(one: &SessionView, other: &SessionView) -> bool {
+    let SessionView { session, sums, samples, outstanding, stage, pushed_at, inert_by, at: _ } =
+        one;
+    session.revision != other.session.revision
+        || session.phase != other.session.phase
+        || *stage != other.stage
+        || *outstanding != other.outstanding
+        || *pushed_at != other.pushed_at
+        || inert_by.is_some() != other.inert_by.is_some()
+        || *sums != other.sums
+        || samples.last() != other.samples.last()
 }
