@@ -227,7 +227,8 @@ impl Session {
     pub fn inert(&self, holder: &Holder, inert: &Inert) -> InertDecision {
         let Some(stop) = self.stop.as_ref().filter(|stop| stop.is(inert.epoch)) else {
             // A graceful end needs no confirmation; any other abort is one that this view lacks.
-            return if self.ended.is_some() { InertDecision::Note } else { InertDecision::Wait };
+            let gracefully = self.stop.is_none() && self.ended.is_some();
+            return if gracefully { InertDecision::Note } else { InertDecision::Wait };
         };
         if !self.ledger.knows(holder) || stop.confirmations.contains_key(holder) {
             return InertDecision::Note;

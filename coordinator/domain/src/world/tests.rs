@@ -6,9 +6,10 @@ use std::sync::Arc;
 use squall_proto::vocabulary::id::TenantId;
 use squall_proto::vocabulary::message::RefusedWhy;
 use squall_proto::vocabulary::session::SessionSpec;
+use squall_proto::vocabulary::time::UnixMillis;
 
-use super::Entry;
-use crate::event::{AbortCause, Ending, Event, Hash, Record, Recorded, Totals};
+use super::{Applied, Entry};
+use crate::event::{AbortCause, Ending, Event, Hash, LeverEvent, Record, Recorded, Totals};
 use crate::lever::Scope;
 use crate::scenario::{
     ACME, GLOBEX, Scenario, aborted, append, ask, closed, confirmed, created, damaged, drained,
@@ -201,29 +202,47 @@ fn what_is_recorded_of_a_damaged_session_stops_its_tenant_only_once() {
     assert!(broken.fold([confirmed("b")]).plan_changed.is_empty());
 }
 
-#[test]
-fn a_missing_record_of_a_lever_may_have_been_a_halt() {
-    let mut scenario = running().and([issued("a", 1, 5)]);
-    scenario.engage(&of(GLOBEX));
-    let (sequence, scope) = (scenario.world.applied + 1, of(GLOBEX));
-    let released = crate::event::LeverEvent::Released { reason: "out".to_owned() };
+/// A release that follows a record which nobody saw.
+fn torn(scenario: &mut Scenario, scope: &Scope) -> Applied {
+    let sequence = scenario.world.applied + 1;
     let record = Record {
         append: append(sequence),
-        at: squall_proto::vocabulary::time::UnixMillis(0),
+        at: UnixMillis(0),
         previous: hash(77),
         totals: Totals::default(),
-        events: vec![Recorded { command: None, event: released }],
+        events: vec![Recorded {
+            command: None,
+            event: LeverEvent::Released { reason: "out".to_owned() },
+        }],
     };
-    let elsewhere = Entry::Lever(scope, record.clone());
-    assert!(scenario.world.apply(sequence, &elsewhere, hash(sequence)).sessions.is_empty());
+    scenario.world.apply(sequence, &Entry::Lever(scope.clone(), record), hash(sequence))
+}
+
+#[test]
+fn a_missing_record_of_a_lever_may_have_been_a_halt() {
+    for scope in [Scope::Fleet, of(ACME)] {
+        let mut scenario = running();
+        scenario.release(&scope);
+        let applied = torn(&mut scenario, &scope);
+        assert_eq!(applied.sessions, [scenario.key.clone()]);
+        assert_eq!(scenario.session().phase, Phase::LogDamaged);
+        assert_eq!(versions(&scenario, ACME), (4, 4));
+    }
+}
+
+#[test]
+fn a_missing_record_of_another_tenants_lever_damages_nothing_here() {
+    let mut scenario = running();
+    scenario.engage(&of(GLOBEX));
+    assert!(torn(&mut scenario, &of(GLOBEX)).sessions.is_empty());
     assert_eq!(scenario.session().phase, Phase::Running);
-    // Acme's lever was never seen before: what it follows may be too old to be kept.
-    scenario.release(&of(ACME));
-    let entry = Entry::Lever(of(ACME), record);
-    let applied = scenario.world.apply(sequence + 2, &entry, hash(sequence + 2));
-    assert_eq!(applied.sessions, [scenario.key.clone()]);
-    assert_eq!(scenario.session().phase, Phase::LogDamaged);
-    assert_eq!(versions(&scenario, ACME), (sequence + 2, sequence + 2));
+}
+
+#[test]
+fn the_first_record_that_is_seen_of_a_lever_may_follow_some_that_are_no_longer_kept() {
+    let mut scenario = running();
+    assert!(torn(&mut scenario, &of(ACME)).sessions.is_empty());
+    assert_eq!(scenario.session().phase, Phase::Running);
 }
 
 #[test]
@@ -232,7 +251,7 @@ fn a_record_without_its_session_is_counted_and_changes_nothing() {
     scenario.key.session = squall_proto::vocabulary::id::SessionId::new("gone").unwrap();
     let record = Record {
         append: append(9),
-        at: squall_proto::vocabulary::time::UnixMillis(0),
+        at: UnixMillis(0),
         previous: Hash::default(),
         totals: Totals::default(),
         events: vec![Recorded { command: None, event: Event::Paused }],

@@ -33,6 +33,17 @@ fn a_ledger_knows_what_is_open_closed_and_neither() {
     assert_eq!((ledger.spent(), ledger.open_permits(), ledger.used_by(&holder)), (1, 0, 1));
 }
 
+#[test]
+fn a_busy_holder_is_remembered_once_and_by_its_newest_grants() {
+    let (mut ledger, holder) = (Ledger::new(50), holder("a"));
+    for req_no in 1..=100 {
+        issue(&mut ledger, &holder, req_no, &GrantScope::default());
+        ledger.close(&holder, req_no, 0).unwrap();
+    }
+    assert!(ledger.unused.iter().eq([&holder]));
+    assert_eq!(ledger.holders[&holder].closed.len(), CLOSED_MAX);
+}
+
 fn short_lived(life: usize) -> Holder {
     let mut incarnation = [0; 16];
     incarnation[..8].copy_from_slice(&life.to_le_bytes());

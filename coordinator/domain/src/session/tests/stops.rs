@@ -102,6 +102,13 @@ fn a_graceful_end_needs_no_confirmation() {
 }
 
 #[test]
+fn an_end_behind_a_halt_is_none_and_the_confirmation_is_waited_for() {
+    let late = halted().and([ended(Ending::Exhausted)]);
+    let late = late.when(inert("a", AbortEpoch::Pushed(append(99)))).then(Answer::Wait);
+    late.when(inert("a", LOGGED)).then([confirmed("a")]);
+}
+
+#[test]
 fn a_closed_grant_needs_no_confirmation() {
     stopped()
         .when(close("a", 1, 5))
@@ -168,6 +175,8 @@ fn a_halt_is_proven_once_it_is_recorded_since_a_grant_may_lie_behind_the_lever()
 #[test]
 fn a_halt_is_owed_its_record_until_somebody_writes_it() {
     assert_eq!(stopped().session().abort_to_record(), None);
+    let broken = given(strict(50), [started(), damaged()]);
+    assert_eq!(broken.session().abort_to_record(), None);
     let mut halted = halted();
     assert_eq!(halted.session().abort_to_record(), Some(AbortCause::Lever(5)));
     halted.release(&Scope::Fleet);
