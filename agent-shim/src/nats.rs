@@ -20,6 +20,8 @@ use squall_proto::subject::{Root, TenantSubject};
 use squall_proto::vocabulary::id::{ShimId, TenantId};
 use squall_shim_core::link::Correlation;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::worker::{Arrival, Wire};
 
@@ -79,7 +81,9 @@ pub(crate) struct Nats {
     inbox: String,
     incoming: SelectAll<Pin<Box<dyn Stream<Item = Arrival> + Send>>>,
     events: mpsc::Receiver<Event>,
-    out: mpsc::Sender<Outgoing>,
+    /// `None` once the process leaves.
+    out: Option<mpsc::Sender<Outgoing>>,
+    pump: JoinHandle<()>,
     connected: bool,
     connection: Arc<AtomicU64>,
 }
@@ -103,8 +107,9 @@ impl Nats {
         let incoming = select_all([command(all), command(mine), replies]);
         let connection = Arc::new(AtomicU64::new(0));
         let (out, queue) = mpsc::channel(OUT_MAX);
-        tokio::spawn(pump(client.clone(), queue, Arc::clone(&connection)));
-        Ok(Self { client, root, inbox, incoming, events, out, connected: false, connection })
+        let pump = tokio::spawn(pump(client.clone(), queue, Arc::clone(&connection)));
+        let (out, connected) = (Some(out), false);
+        Ok(Self { client, root, inbox, incoming, events, out, pump, connected, connection })
     }
 
     /// What the state of the connection means, compared with what was said of it before. Events may get lost; the state
@@ -175,7 +180,13 @@ impl Wire for Nats {
             reply: reply.map(|Correlation(number)| format!("{}.{number}", self.inbox)),
             payload,
         };
-        self.out.try_send(outgoing).is_ok()
+        self.out.as_ref().is_some_and(|out| out.try_send(outgoing).is_ok())
+    }
+
+    async fn leave(&mut self, within: Duration) {
+        self.out = None;
+        // Time is over: what is left would have been repeated by a process that stays.
+        let _ = timeout(within, &mut self.pump).await;
     }
 }
 
@@ -233,6 +244,9 @@ async fn pump(client: Client, mut queue: mpsc::Receiver<Outgoing>, connection: A
         if let Err(error) = sent {
             tracing::debug!(%error, "failed to publish");
         }
+    }
+    if let Err(error) = client.flush().await {
+        tracing::debug!(%error, "failed to flush");
     }
 }
 

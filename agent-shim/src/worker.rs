@@ -53,6 +53,9 @@ pub(crate) trait Wire {
         reply: Option<Correlation>,
         payload: Vec<u8>,
     ) -> bool;
+
+    /// Nothing more will be sent: waits until what was handed over is out, for `within` at most.
+    async fn leave(&mut self, _within: Duration) {}
 }
 
 /// No coordinator at all.
@@ -134,6 +137,7 @@ impl<W: Wire, P: Plane> Worker<W, P> {
                 self.link.handle(now, Input::Leave, &mut self.plane);
                 self.perform();
                 if self.link.owes_nothing() || now >= by {
+                    self.wire.leave(LEAVE_WITHIN).await;
                     break;
                 }
             }

@@ -146,7 +146,18 @@ impl Replica {
             self.wait(what, async |_| self.view(key).await.ok().filter(|view| wanted(view))).await;
         match found {
             Ok(view) => Ok(view),
-            Err(error) => Err(error.context(format!("{:?}", self.view(key).await))),
+            Err(error) => Err(match self.view(key).await {
+                Ok(view) => error.context(format!(
+                    "{} with {:?}, stage {:?}, ledger {:?} of {}, {:?}",
+                    key,
+                    view.session.phase,
+                    view.stage,
+                    view.session.ledger.totals(),
+                    view.session.ledger.budget(),
+                    view.sums,
+                )),
+                Err(view) => error.context(view),
+            }),
         }
     }
 }

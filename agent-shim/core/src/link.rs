@@ -233,17 +233,24 @@ impl Link {
                 self.outbox.stirred(self.now);
                 self.announce(plane);
             }
-            Input::Leave => self.leaving = true,
+            Input::Leave => {
+                self.leaving = true;
+                self.outbox.say_now(self.now);
+            }
             Input::Forked(incarnation) => self.forked(incarnation, plane),
             Input::Tick => {}
         }
         self.settle_gates(plane);
         self.contact_due(plane);
         self.sessions_due(plane);
+        // What was counted is said before it is confirmed that nothing more will be.
+        if self.confirms_now(plane) {
+            self.outbox.say_now(self.now);
+        }
+        self.evidence_due(plane);
         self.closes_due();
         self.inerts_due(plane);
         self.lease_due(plane);
-        self.evidence_due(plane);
         self.forget(plane);
     }
 
@@ -315,7 +322,7 @@ impl Link {
                 self.renew_answered(sent, &reported, result.ok(), plane);
             }
             (Some(Pending::Close(close)), result) => {
-                self.close_answered(correlation, &close, result.ok());
+                self.close_answered(correlation, &close, result.ok(), plane);
             }
             (Some(Pending::Inert { session, epoch }), result) => {
                 self.inert_answered(correlation, &session, epoch, result.ok());

@@ -38,6 +38,11 @@ impl Outbox {
         self.next = self.next.min(now.max(self.last.plus(EVIDENCE_EVERY)));
     }
 
+    /// Whatever was counted is said at once.
+    pub(super) fn say_now(&mut self, now: BootNanos) {
+        self.next = now;
+    }
+
     /// Nobody may have heard what was said: everything counts as changed.
     pub(super) fn say_all_again(&mut self, now: BootNanos) {
         *self = Self { next: now, last: self.last, ..Self::default() };

@@ -117,6 +117,13 @@ impl Link {
             .map(|(key, sticky)| StickyAbort { session: key.clone(), epoch: sticky.epoch })
     }
 
+    /// Whether [`Link::inerts_due`] has something to confirm at this moment.
+    pub(super) fn confirms_now(&self, plane: &impl Plane) -> bool {
+        let due = |sticky: &Sticky| sticky.inert.is_wanted() && sticky.inert.is_due(self.now);
+        self.contact.welcomed
+            && self.aborts.iter().any(|(key, sticky)| due(sticky) && plane.held(key).running == 0)
+    }
+
     /// Confirms aborts of which nothing runs any more. Who never asked and never injected holds nothing: silence.
     pub(super) fn inerts_due(&mut self, plane: &impl Plane) {
         let mut aborts = std::mem::take(&mut self.aborts);
