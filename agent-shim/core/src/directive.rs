@@ -11,8 +11,11 @@ use squall_proto::vocabulary::time::BootNanos;
 
 use crate::draw::RequestKey;
 use crate::inline::InlineName;
+use crate::outlined::Outlined;
+use crate::pocket::Pocket;
 use crate::rewrite::{InputRewrite, OutputRewrite};
 use crate::samples::{Record, What};
+use crate::shared::Shared;
 use crate::site::{Call, Rule};
 use crate::wallet::Burn;
 
@@ -23,22 +26,32 @@ use crate::wallet::Burn;
 /// cancelled the call) ends as [`NotApplied::Dropped`] if it wasn't engaged, and as applied if it was.
 #[derive(Debug)]
 #[must_use = "the permit is burned: say how it ended"]
-pub struct Directive {
+pub struct Directive(Outlined<Running>);
+
+/// A fault whose permit is burned, until its end was said.
+#[derive(Debug)]
+struct Running {
     rule: Arc<Rule>,
     request: RequestKey,
     serial: u64,
     /// Present until the end was said.
     burn: Option<Burn>,
     engaged: Option<BootNanos>,
-    /// Kept for the case that the host drops the directive; empty where the seam doesn't know it.
-    trace: InlineName,
+    /// Where the trace is kept, for the case that the host drops the directive.
+    trace: Option<Pocket>,
 }
 
 impl Directive {
     #[inline]
-    pub(crate) fn new(rule: Arc<Rule>, burn: Burn, call: &Call<'_>, serial: u64) -> Self {
-        let trace = InlineName::of(call.trace.map_or("", TraceId::as_str));
-        Self { rule, request: call.request, serial, burn: Some(burn), engaged: None, trace }
+    pub(crate) fn new(
+        rule: Arc<Rule>,
+        burn: Burn,
+        request: RequestKey,
+        serial: u64,
+        trace: Option<Pocket>,
+    ) -> Self {
+        let burn = Some(burn);
+        Self(Outlined::new(Running { rule, request, serial, burn, engaged: None, trace }))
     }
 
     /// Goes to events, spans and error attributes, never into text that a model sees.
@@ -47,6 +60,64 @@ impl Directive {
     /// any randomness but the incarnation's.
     #[must_use]
     pub fn injection(&self) -> InjectionId {
+        self.0.injection()
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &SessionKey {
+        self.0.rule.live.key()
+    }
+
+    /// The experiment.
+    #[must_use]
+    pub fn experiment(&self) -> &ExperimentName {
+        &self.0.rule.experiment().name
+    }
+
+    /// The tool or model that is called.
+    #[must_use]
+    pub fn tool(&self) -> &ToolName {
+        &self.0.rule.tool
+    }
+
+    /// What to do. Drawn from the request: the same for every attempt of it.
+    #[must_use]
+    pub fn effect(&self) -> Effect<'_> {
+        effect::of(&self.0.rule, self.0.request)
+    }
+
+    /// Says that the fault reaches the host from now on (its delay begins).
+    pub fn engage(&mut self) {
+        self.0.engaged = Some(self.0.shared().clock.now());
+        self.0.hit(self.0.kept_trace().as_ref());
+    }
+
+    /// Whether a hold may go on: `false` after an abort, a fork, or the end of the lease. Then end it at once; the
+    /// fault counts as applied for the time that it held.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let shared = self.0.shared();
+        self.0.rule.live.wallet().is_live(shared.clock.now(), &shared.guard)
+    }
+
+    /// The fault reached the agent and held its call for `held`. Only this counts as affected.
+    pub fn applied(mut self, call: &Call<'_>, held: Duration) {
+        self.0.finish(call.trace, What::Applied { held });
+    }
+
+    /// The fault could not be applied. The permit stays burned.
+    pub fn not_applied(mut self, call: &Call<'_>, why: NotApplied) {
+        self.0.finish(call.trace, What::NotApplied(why));
+    }
+}
+
+impl Running {
+    fn shared(&self) -> &Shared {
+        &self.rule.live.shared
+    }
+
+    fn injection(&self) -> InjectionId {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.rule.live.incarnation().0[..8]);
         id[8..12].copy_from_slice(&self.request.a.to_be_bytes());
@@ -54,77 +125,24 @@ impl Directive {
         InjectionId(id)
     }
 
-    /// The session.
-    #[must_use]
-    pub fn session(&self) -> &SessionKey {
-        self.rule.live.key()
-    }
-
-    /// The experiment.
-    #[must_use]
-    pub fn experiment(&self) -> &ExperimentName {
-        &self.rule.experiment().name
-    }
-
-    /// The tool or model that is called.
-    #[must_use]
-    pub fn tool(&self) -> &ToolName {
-        &self.rule.tool
-    }
-
-    /// What to do. Drawn from the request: the same for every attempt of it.
-    #[must_use]
-    pub fn effect(&self) -> Effect<'_> {
-        effect::of(&self.rule, self.request)
-    }
-
-    /// Says that the fault reaches the host from now on (its delay begins).
-    pub fn engage(&mut self) {
-        self.engaged = Some(self.rule.live.shared.clock.now());
-        self.hit();
-    }
-
-    /// Whether a hold may go on: `false` after an abort, a fork, or the end of the lease. Then end it at once; the
-    /// fault counts as applied for the time that it held.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        let shared = &self.rule.live.shared;
-        self.rule.live.wallet().is_live(shared.clock.now(), &shared.guard)
-    }
-
-    /// The fault reached the agent and held its call for `held`. Only this counts as affected.
-    pub fn applied(mut self, call: &Call<'_>, held: Duration) {
-        self.is_about(call);
-        self.finish(What::Applied { held });
-    }
-
-    /// The fault could not be applied. The permit stays burned.
-    pub fn not_applied(mut self, call: &Call<'_>, why: NotApplied) {
-        self.is_about(call);
-        self.finish(What::NotApplied(why));
-    }
-
-    /// The trace as the adapter knows it at the end of the call: it may have learned it in between.
-    fn is_about(&mut self, call: &Call<'_>) {
-        if let Some(trace) = call.trace {
-            self.trace.set(trace.as_str());
-        }
-    }
-
-    fn finish(&mut self, what: What) {
+    fn finish(&mut self, trace: Option<&TraceId>, what: What) {
         let Some(burn) = self.burn.take() else { return };
-        let shared = &self.rule.live.shared;
+        let pocket = self.trace.take();
+        let shared = self.shared();
+        if let Some(pocket) = pocket {
+            shared.pockets.free(pocket);
+        }
         match what {
             What::Applied { .. } => {
                 self.rule.tally.applied();
-                self.hit();
+                self.hit(trace);
             }
             What::NotApplied(_) | What::Failed => self.rule.tally.not_applicable(),
         }
         shared.samples.record(Record {
             rule: Arc::clone(&self.rule),
             injection: self.injection(),
-            trace: self.trace,
+            trace: InlineName::of(trace.map_or("", TraceId::as_str)),
             at: shared.clock.wall(),
             what,
         });
@@ -132,23 +150,27 @@ impl Directive {
         shared.stir();
     }
 
-    fn hit(&self) {
-        let shared = &self.rule.live.shared;
-        if let Ok(trace) = TraceId::new(self.trace.as_str()) {
-            shared.traces.hit(&trace, &self.rule, self.injection(), shared);
+    fn hit(&self, trace: Option<&TraceId>) {
+        let shared = self.shared();
+        if let Some(trace) = trace {
+            shared.traces.hit(trace, &self.rule, self.injection(), shared);
         }
+    }
+
+    fn kept_trace(&self) -> Option<TraceId> {
+        self.shared().pockets.look(self.trace.as_ref()?)
     }
 }
 
-impl Drop for Directive {
+impl Drop for Running {
     fn drop(&mut self) {
         if self.burn.is_some() {
-            let now = || self.rule.live.shared.clock.now();
+            let trace = self.kept_trace();
             let what = match self.engaged {
                 None => What::NotApplied(NotApplied::Dropped),
-                Some(at) => What::Applied { held: now().since(at) },
+                Some(at) => What::Applied { held: self.shared().clock.now().since(at) },
             };
-            self.finish(what);
+            self.finish(trace.as_ref(), what);
         }
     }
 }

@@ -20,3 +20,6 @@ pub(crate) const HITS_MAX: usize = 8;
 pub(crate) const SAMPLE_SHARDS: usize = 4;
 /// Samples in one shard: about 50 kB. Counters lose nothing when it is full.
 pub(crate) const SAMPLES_PER_SHARD: usize = 256;
+/// Faults under way whose traces are known even if their hosts cancel them: about 140 bytes each. Beyond it, a call that
+/// is cancelled in its fault counts as applied, in no trace.
+pub(crate) const POCKETS: usize = 256;

@@ -8,6 +8,7 @@ use squall_proto::vocabulary::id::Incarnation;
 
 use crate::clock::{Clock, Wake};
 use crate::lock::lock;
+use crate::pocket::Pockets;
 use crate::policy::Policy;
 use crate::samples::Samples;
 use crate::trace::Traces;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) guard: Arc<CloneGuard>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) samples: Samples,
+    pub(crate) pockets: Pockets,
     pub(crate) traces: Traces,
     pub(crate) killed: AtomicBool,
     /// Sessions that run at the moment: while there are none, nobody looks at traces.
@@ -39,6 +41,7 @@ impl Shared {
             guard: Arc::default(),
             lease: Arc::default(),
             samples: Samples::default(),
+            pockets: Pockets::default(),
             traces: Traces::default(),
             killed: AtomicBool::new(false),
             sessions_running: AtomicU32::new(0),
@@ -91,19 +94,15 @@ impl Shared {
     }
 
     /// Takes one of the injections that the owner allows for the process's whole life.
-    #[inline]
-    pub(crate) fn within_owner_cap(&self) -> bool {
-        let Some(max) = self.policy.max_injections else { return true };
+    pub(crate) fn take_from_owner_cap(&self) -> bool {
+        let max = self.policy.max_injections.unwrap_or(u64::MAX);
         let one_more = |used: u64| (used < max).then(|| used + 1);
         self.owner_cap_used.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
     }
 
     /// Gives one back that was taken and not used.
-    #[inline]
-    pub(crate) fn below_owner_cap(&self) {
-        if self.policy.max_injections.is_some() {
-            self.owner_cap_used.fetch_sub(1, Ordering::AcqRel);
-        }
+    pub(crate) fn give_back_to_owner_cap(&self) {
+        self.owner_cap_used.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

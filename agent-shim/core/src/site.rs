@@ -24,10 +24,11 @@ use crate::directive::Directive;
 use crate::draw::RequestKey;
 use crate::live::Live;
 use crate::lock::{read, try_read, try_write, write};
+use crate::outlined::Outlined;
 use crate::shared::Shared;
 use crate::wallet::Keys;
-use filter::Filter;
-use rule::Taken;
+use filter::{Filter, PackedHint};
+use rule::Next;
 pub(crate) use rule::{Rule, needs_trace};
 
 /// One agent calling one tool through one seam.
@@ -101,17 +102,44 @@ impl Site {
             return Verdict::Pass;
         }
         self.calls.count();
-        match self.filter.first(armed, call.request) {
+        if armed > 1 {
+            return self.decide_among(armed, call.request, call.trace);
+        }
+        match self.filter.only(call.request) {
             None => Verdict::Pass,
-            Some(first) => self.choose(call, first),
+            Some(hint) => self.choose(call.request, call.trace, hint.packed()),
         }
     }
 
-    /// The filter named the rule `first`: what the rules from there on really say.
+    /// The filter says that the only rule chooses the call: what that really says.
     #[cold]
     #[inline(never)]
-    fn choose(&self, call: &Call<'_>, first: usize) -> Verdict {
-        // A plan is being installed at this moment: let the call pass rather than wait.
+    fn choose(&self, request: RequestKey, trace: Option<&TraceId>, hint: PackedHint) -> Verdict {
+        let call = Call { request, trace };
+        let now = self.shared.clock.now();
+        let Some(rule) = self.first_rule() else { return Verdict::Pass };
+        if rule.is_meant_by(hint)
+            && rule.exposes(&call)
+            && let Some(burned) = rule.burn_at_once(now)
+        {
+            rule.tally.chosen();
+            return Verdict::Inject(rule.directive(burned, &call));
+        }
+        self.choose_from(0, &call)
+    }
+
+    #[inline(never)]
+    fn decide_among(&self, armed: u32, request: RequestKey, trace: Option<&TraceId>) -> Verdict {
+        match self.filter.first(armed, request) {
+            None => Verdict::Pass,
+            Some(first) => self.choose_from(first, &Call { request, trace }),
+        }
+    }
+
+    /// The first of the rules from `first` on that chooses the call and has a permit.
+    #[cold]
+    #[inline(never)]
+    fn choose_from(&self, first: usize, call: &Call<'_>) -> Verdict {
         let Some(rules) = try_read(&self.rules) else { return Verdict::Pass };
         let mut tried: Option<&Arc<Rule>> = None;
         for rule in rules.get(first..).unwrap_or_default() {
@@ -119,18 +147,24 @@ impl Site {
             if session_tried || !rule.chooses(call) {
                 continue;
             }
-            match rule.take(call) {
-                Taken::Permit(directive) => return Verdict::Inject(directive),
-                Taken::Wait => {
-                    let trace = call.trace.cloned();
-                    let rule = Arc::clone(rule);
-                    let request = call.request;
-                    return Verdict::Claim(Claim { rule, request, trace, settled: false });
+            match rule.burn(call) {
+                Ok(burned) => {
+                    rule.tally.chosen();
+                    return Verdict::Inject(Arc::clone(rule).directive(burned, call));
                 }
-                Taken::Nothing => tried = Some(rule),
+                Err(why) => match rule.without_permit(call, why) {
+                    Next::Wait => return Verdict::Claim(Claim::new(rule, call)),
+                    Next::Others => tried = Some(rule),
+                },
             }
         }
         Verdict::Pass
+    }
+
+    /// The first rule; `None` also while a plan is being installed: rather than wait, the call passes.
+    #[inline]
+    fn first_rule(&self) -> Option<Arc<Rule>> {
+        try_read(&self.rules)?.first().map(Arc::clone)
     }
 
     /// How the call ended: what the cascade guard learns from. Costs one load while no session is live.
@@ -211,7 +245,10 @@ impl Site {
 /// A chosen request of a `strict_claim` session that waits for a permit of its own. Its demand was noted.
 #[derive(Debug)]
 #[must_use]
-pub struct Claim {
+pub struct Claim(Outlined<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
     rule: Arc<Rule>,
     request: RequestKey,
     trace: Option<TraceId>,
@@ -219,45 +256,49 @@ pub struct Claim {
 }
 
 impl Claim {
+    fn new(rule: &Arc<Rule>, call: &Call<'_>) -> Self {
+        let rule = Arc::clone(rule);
+        let (request, trace) = (call.request, call.trace.cloned());
+        Self(Outlined::new(Waiting { rule, request, trace, settled: false }))
+    }
+
     /// The session: its wallet shows whether a permit came.
     #[must_use]
     pub fn live(&self) -> &Live {
-        &self.rule.live
+        &self.0.rule.live
     }
 
     /// What the permit must be for.
     #[must_use]
     pub fn keys(&self) -> ScopeKeys {
-        let trace = self.trace.clone();
-        ScopeKeys { agent: self.rule.agent.clone(), trace, request: self.request.as_u64() }
+        let Waiting { rule, request, trace, settled: _ } = &*self.0;
+        ScopeKeys { agent: rule.agent.clone(), trace: trace.clone(), request: request.as_u64() }
     }
 
     /// Whether settling now would find the permit.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let shared = &self.rule.live.shared;
-        let keys = Keys {
-            agent: &self.rule.agent,
-            trace: self.trace.as_ref(),
-            request: self.request.as_u64(),
-        };
-        self.rule.live.wallet().could_burn(shared.clock.now(), &shared.guard, &keys)
+        let Waiting { rule, request, trace, settled: _ } = &*self.0;
+        let shared = &rule.live.shared;
+        let keys = Keys { agent: &rule.agent, trace: trace.as_ref(), request: request.as_u64() };
+        rule.live.wallet().could_burn(shared.clock.now(), &shared.guard, &keys)
     }
 
     /// Burns the permit if it came: [`Verdict::Inject`], else [`Verdict::Pass`], counted as skipped.
     pub fn settle(mut self) -> Verdict {
-        let call = Call { request: self.request, trace: self.trace.as_ref() };
-        match self.rule.burn(&call) {
-            Ok(directive) => {
-                self.settled = true;
-                Verdict::Inject(directive)
+        let Waiting { rule, request, trace, settled } = &mut *self.0;
+        let call = Call { request: *request, trace: trace.as_ref() };
+        match rule.burn(&call) {
+            Ok(burned) => {
+                *settled = true;
+                Verdict::Inject(Arc::clone(rule).directive(burned, &call))
             }
             Err(_) => Verdict::Pass,
         }
     }
 }
 
-impl Drop for Claim {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.settled {
             self.rule.tally.skipped();

@@ -25,6 +25,7 @@ use squall_proto::vocabulary::time::BootNanos;
 
 pub use lease::{CloneGuard, Lease};
 
+use crate::journal::BurnLog;
 use crate::lock::{lock, read, write};
 use state::State;
 
@@ -100,8 +101,8 @@ pub enum NotInstalled {
 #[derive(Debug)]
 pub struct Wallet {
     state: AtomicU64,
-    /// When the permits in hand end.
-    deadline: AtomicU64,
+    /// When the permits in hand end, or the session's longest duration, whichever is first.
+    until: AtomicU64,
     /// When the session's longest duration ends.
     ends: AtomicU64,
     /// Burns of an `eventual` session.
@@ -109,6 +110,8 @@ pub struct Wallet {
     /// When the last fault ended; 0 for never.
     last_ended: AtomicU64,
     scope: RwLock<GrantScope>,
+    /// Where burns are written down, if anywhere.
+    log: RwLock<Option<Arc<dyn BurnLog>>>,
     control: Mutex<Control>,
     lease: Arc<Lease>,
     epoch: u32,
@@ -146,11 +149,12 @@ impl Wallet {
     fn with(state: State, guard: &CloneGuard, lease: Arc<Lease>) -> Self {
         Self {
             state: AtomicU64::new(state.bits()),
-            deadline: AtomicU64::new(0),
+            until: AtomicU64::new(0),
             ends: AtomicU64::new(u64::MAX),
             used_eventual: AtomicU64::new(0),
             last_ended: AtomicU64::new(0),
             scope: RwLock::new(GrantScope::default()),
+            log: RwLock::default(),
             control: Mutex::default(),
             lease,
             epoch: guard.epoch(),
@@ -161,7 +165,6 @@ impl Wallet {
     ///
     /// # Errors
     /// [`NoPermit`] says why nothing was burned.
-    #[inline]
     pub fn try_burn(
         &self,
         now: BootNanos,
@@ -182,11 +185,29 @@ impl Wallet {
         if state.is_eventual() {
             self.used_eventual.fetch_add(1, Ordering::Relaxed);
         }
+        if state.is_scoped()
+            && let Some(log) = &*read(&self.log)
+        {
+            log.burned();
+        }
         Ok(Burn(()))
     }
 
+    /// Burns one permit if that takes no second look: the session runs, its permits are for anyone, nobody interferes.
+    /// `None` says nothing about why; [`Wallet::try_burn`] does.
+    #[inline(always)]
+    pub(crate) fn burn_at_once(&self, now: BootNanos, guard: &CloneGuard) -> Option<Burn> {
+        let state = self.load();
+        let allowed = guard.epoch() == self.epoch
+            && now.0 < self.until.load(Ordering::Relaxed)
+            && now < self.lease.until()
+            && state.is_plain()
+            && state.permits() > 0;
+        let after = if allowed { state.burned()? } else { return None };
+        self.swap(state, after).ok().map(|()| Burn(()))
+    }
+
     /// The state after a burn, if everything that was read allows it.
-    #[inline]
     fn burned(&self, state: State, now: BootNanos, keys: &Keys<'_>) -> Result<State, NoPermit> {
         if state.is_stopped() || now.0 >= self.ends.load(Ordering::Relaxed) {
             return Err(NoPermit::Stopped);
@@ -201,7 +222,7 @@ impl Wallet {
             if state.permits() == 0 {
                 return Err(NoPermit::Empty);
             }
-            if now.0 >= self.deadline.load(Ordering::Relaxed) {
+            if now.0 >= self.until.load(Ordering::Relaxed) {
                 return Err(NoPermit::Expired);
             }
             if state.is_scoped() && !keys.are_within(&read(&self.scope)) {
@@ -223,6 +244,11 @@ impl Wallet {
         // In this order, so that whoever sees that nothing runs also sees when it ended.
         self.last_ended.fetch_max(now.0.max(1), Ordering::Relaxed);
         self.update(State::finished);
+    }
+
+    /// Control plane: where the burns of the next grant are written down. Not while a grant is open.
+    pub fn log_burns_to(&self, log: Option<Arc<dyn BurnLog>>) {
+        *write(&self.log) = log;
     }
 
     /// Control plane: takes the permits of a grant in hand. `deadline` is when they end unless extended, `cap` their
@@ -251,9 +277,11 @@ impl Wallet {
         if permits == 0 || permits > state::PERMITS_MAX {
             return Err(NotInstalled::Permits);
         }
-        let scoped = scope != GrantScope::default();
+        // Burns that are written down take the way of scoped ones: the short one has no room for it.
+        let scoped = scope != GrantScope::default() || read(&self.log).is_some();
         *write(&self.scope) = scope;
-        self.deadline.store(deadline.min(cap).0, Ordering::Relaxed);
+        let ends = self.ends.load(Ordering::Relaxed);
+        self.until.store(deadline.min(cap).0.min(ends), Ordering::Relaxed);
         control.last_req_no = req_no;
         control.open = Some(Open { req_no, permits, cap });
         // A stop that comes in between stays: the permits are in hand and can't burn.
@@ -263,8 +291,10 @@ impl Wallet {
 
     /// Control plane: moves the deadline of the permits in hand forward, never beyond their cap.
     pub fn extend(&self, deadline: BootNanos) {
-        if let Some(open) = lock(&self.control).open {
-            self.deadline.fetch_max(deadline.min(open.cap).0, Ordering::Relaxed);
+        let control = lock(&self.control);
+        if let Some(open) = control.open {
+            let ends = self.ends.load(Ordering::Relaxed);
+            self.until.fetch_max(deadline.min(open.cap).0.min(ends), Ordering::Relaxed);
         }
     }
 
@@ -289,7 +319,7 @@ impl Wallet {
     #[must_use]
     pub fn deadline(&self) -> Option<BootNanos> {
         let open = lock(&self.control).open;
-        open.map(|_| BootNanos(self.deadline.load(Ordering::Relaxed)))
+        open.map(|_| BootNanos(self.until.load(Ordering::Relaxed)))
     }
 
     /// Permits in hand.
@@ -340,7 +370,10 @@ impl Wallet {
     /// Control plane: the session's longest duration ends at `moment`; nothing burns then or later, contact or not. Only
     /// an earlier moment than the known one has an effect.
     pub fn end_by(&self, moment: BootNanos) {
-        self.ends.fetch_min(moment.0, Ordering::AcqRel);
+        // Under the lock, so that neither a grant nor an extension comes in between with a later end.
+        let _control = lock(&self.control);
+        self.ends.fetch_min(moment.0, Ordering::Relaxed);
+        self.until.fetch_min(moment.0, Ordering::Relaxed);
     }
 
     /// Whether a fault that runs may go on: not stopped, not copied, lease not over. So the link must renew the lease

@@ -6,13 +6,15 @@ use squall_proto::vocabulary::blast_radius::Strictness;
 use squall_proto::vocabulary::id::{AgentName, ToolName};
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::target::PercentageUnit;
+use squall_proto::vocabulary::time::BootNanos;
 
 use super::Call;
+use super::filter::PackedHint;
 use crate::counts::Tally;
 use crate::directive::Directive;
 use crate::draw::{Key, Question, RequestKey, Threshold, draw};
 use crate::live::Live;
-use crate::wallet::{Keys, NoPermit};
+use crate::wallet::{Burn, Keys, NoPermit};
 
 /// One experiment of one session, armed for one agent and tool.
 #[derive(Debug)]
@@ -33,15 +35,29 @@ pub(crate) struct Rule {
 #[derive(Clone, Copy, Debug)]
 enum Exposure {
     Everything,
-    Requests(Key, Threshold),
-    Traces(Key, Threshold),
+    Share(Share),
 }
 
-/// What became of a chosen call.
-pub(super) enum Taken {
-    Permit(Directive),
+/// A share of requests or traces.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    key: Key,
+    threshold: Threshold,
+    of_traces: bool,
+}
+
+/// What a chosen call does that found no permit.
+pub(super) enum Next {
+    /// It waits for a permit of its own.
     Wait,
-    Nothing,
+    /// It goes on to the rules of other sessions.
+    Others,
+}
+
+/// A permit that is burned for a call, and the injection's number.
+pub(super) struct Burned {
+    burn: Burn,
+    serial: u64,
 }
 
 impl Rule {
@@ -77,35 +93,78 @@ impl Rule {
     }
 
     /// Whether the experiment chooses this call.
-    #[inline]
     pub(super) fn chooses(&self, call: &Call<'_>) -> bool {
-        self.threshold.chooses(draw(self.key, call.request))
-            && match self.exposure {
-                Exposure::Everything => true,
-                Exposure::Requests(key, share) => share.chooses(draw(key, call.request)),
-                Exposure::Traces(key, share) => call
-                    .trace
-                    .is_some_and(|trace| share.chooses(draw(key, RequestKey::of(trace.as_str())))),
-            }
+        self.threshold.chooses(draw(self.key, call.request)) && self.exposes(call)
     }
 
-    /// Takes a permit for a chosen call and counts what became of it.
+    /// Whether the filter's draw is this rule's, and chooses.
     #[inline]
-    pub(super) fn take(self: &Arc<Self>, call: &Call<'_>) -> Taken {
-        match self.burn(call) {
-            Ok(directive) => {
-                self.tally.chosen();
-                Taken::Permit(directive)
-            }
-            Err(why) => self.without_permit(call, why),
+    pub(super) fn is_meant_by(&self, hint: PackedHint) -> bool {
+        self.key == hint.key() && self.threshold.chooses(hint.draw())
+    }
+
+    /// Whether the call is exposed at all.
+    #[inline]
+    pub(super) fn exposes(&self, call: &Call<'_>) -> bool {
+        match self.exposure {
+            Exposure::Everything => true,
+            Exposure::Share(share) => share.exposes(call),
         }
     }
 
-    fn without_permit(&self, call: &Call<'_>, why: NoPermit) -> Taken {
+    /// Clone guard, deadline, burn (bounds.md, shim rule 2); the fault can only come after. `None` when it isn't as
+    /// simple as that: ask [`Rule::burn`].
+    #[inline(always)]
+    pub(super) fn burn_at_once(&self, now: BootNanos) -> Option<Burned> {
+        let shared = &*self.live.shared;
+        if shared.policy.max_injections.is_some() {
+            return None;
+        }
+        let burn = self.live.wallet().burn_at_once(now, &shared.guard)?;
+        Some(Burned { burn, serial: shared.next_injection() })
+    }
+
+    /// The same for every wallet and policy, with the reason.
+    pub(super) fn burn(&self, call: &Call<'_>) -> Result<Burned, NoPermit> {
+        let shared = &*self.live.shared;
+        if shared.policy.max_injections.is_some() {
+            return self.burn_within_owner_cap(call);
+        }
+        let now = shared.clock.now();
+        let burn = self.live.wallet().try_burn(now, &shared.guard, &self.keys(call))?;
+        Ok(Burned { burn, serial: shared.next_injection() })
+    }
+
+    fn burn_within_owner_cap(&self, call: &Call<'_>) -> Result<Burned, NoPermit> {
+        let shared = &self.live.shared;
+        if !shared.take_from_owner_cap() {
+            return Err(NoPermit::Busy);
+        }
+        let now = shared.clock.now();
+        match self.live.wallet().try_burn(now, &shared.guard, &self.keys(call)) {
+            Ok(burn) => Ok(Burned { burn, serial: shared.next_injection() }),
+            Err(why) => {
+                shared.give_back_to_owner_cap();
+                Err(why)
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn directive(self: Arc<Self>, burned: Burned, call: &Call<'_>) -> Directive {
+        let Burned { burn, serial } = burned;
+        let trace = call.trace.and_then(|trace| self.live.shared.pockets.keep(trace));
+        Directive::new(self, burn, call.request, serial, trace)
+    }
+
+    /// Counts a chosen call that found no permit, and leaves its demand.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn without_permit(&self, call: &Call<'_>, why: NoPermit) -> Next {
         let strictness = self.live.spec().safety.strictness;
         match why {
             // The session does not run here any more: nothing was chosen.
-            NoPermit::Cloned | NoPermit::Stopped | NoPermit::Paused => return Taken::Nothing,
+            NoPermit::Cloned | NoPermit::Stopped | NoPermit::Paused => return Next::Others,
             NoPermit::Busy => {}
             NoPermit::Expired | NoPermit::Empty | NoPermit::OutOfScope => {
                 if strictness != Strictness::Eventual && self.live.demand().note(&self.keys(call)) {
@@ -115,29 +174,10 @@ impl Rule {
         }
         self.tally.chosen();
         if strictness == Strictness::StrictClaim {
-            return Taken::Wait;
+            return Next::Wait;
         }
         self.tally.skipped();
-        Taken::Nothing
-    }
-
-    /// Clone guard, deadline, burn (bounds.md, shim rule 2); the fault can only come after.
-    #[inline]
-    pub(super) fn burn(self: &Arc<Self>, call: &Call<'_>) -> Result<Directive, NoPermit> {
-        let shared = &self.live.shared;
-        if !shared.within_owner_cap() {
-            return Err(NoPermit::Busy);
-        }
-        match self.live.wallet().try_burn(shared.clock.now(), &shared.guard, &self.keys(call)) {
-            Ok(burn) => {
-                let serial = shared.next_injection();
-                Ok(Directive::new(Arc::clone(self), burn, call, serial))
-            }
-            Err(why) => {
-                shared.below_owner_cap();
-                Err(why)
-            }
-        }
+        Next::Others
     }
 
     fn keys<'a>(&'a self, call: &Call<'a>) -> Keys<'a> {
@@ -146,21 +186,36 @@ impl Rule {
 }
 
 impl Exposure {
+    /// `None` if nothing that the agent does is exposed.
     fn of(live: &Live, agent: &AgentName) -> Option<Self> {
         let target = &live.spec().target;
-        let share = Threshold::of(target.percentage);
-        if share == Threshold::ALWAYS {
+        let threshold = Threshold::of(target.percentage);
+        if threshold == Threshold::ALWAYS {
             return Some(Self::Everything);
         }
         let key = Key::session(Question::Percentage, live.seed(), live.key());
+        let share = |of_traces| Some(Self::Share(Share { key, threshold, of_traces }));
         match target.percentage_unit {
-            PercentageUnit::Request => Some(Self::Requests(key, share)),
-            PercentageUnit::Trace => Some(Self::Traces(key, share)),
+            PercentageUnit::Request => share(false),
+            PercentageUnit::Trace => share(true),
             PercentageUnit::Agent => {
-                let exposed = share.chooses(draw(key, RequestKey::of(agent.as_str())));
+                let exposed = threshold.chooses(draw(key, RequestKey::of(agent.as_str())));
                 exposed.then_some(Self::Everything)
             }
         }
+    }
+}
+
+impl Share {
+    #[cold]
+    #[inline(never)]
+    fn exposes(&self, call: &Call<'_>) -> bool {
+        let unit = if self.of_traces {
+            call.trace.map(|trace| RequestKey::of(trace.as_str()))
+        } else {
+            Some(call.request)
+        };
+        unit.is_some_and(|unit| self.threshold.chooses(draw(self.key, unit)))
     }
 }
 

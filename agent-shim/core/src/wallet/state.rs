@@ -44,6 +44,12 @@ impl State {
         (self.0 >> PERMIT_BITS) as u32 & RUNNING_MAX
     }
 
+    /// Whether no flag is set.
+    #[inline]
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 & (STOPPED | PAUSED | SCOPED | EVENTUAL) == 0
+    }
+
     #[inline]
     pub(super) const fn is_stopped(self) -> bool {
         self.0 & STOPPED != 0
