@@ -54,9 +54,10 @@ A first session:
   squall session watch first
   squall session abort first --reason \"seen enough\"
 
-Output: with --output json, stdout holds JSON with the field names of proto/squall/v1 (moments as RFC 3339, lengths of
-time as \"1.5s\", 64-bit numbers as numbers), and an error is one object on stderr: {\"error\": {\"kind\", \"exit_code\",
-\"message\", \"violations\": [{\"field\", \"problem\"}], \"next\"}}.
+Output:
+  With --output json, stdout holds JSON with the field names of proto/squall/v1: moments as
+  RFC 3339, lengths of time as \"1.5s\", 64-bit numbers as numbers. An error is one object on stderr:
+  {\"error\": {\"kind\", \"exit_code\", \"message\", \"violations\": [{\"field\", \"problem\"}], \"next\"}}
 
 Exit codes:
   0  done
@@ -137,6 +138,21 @@ impl Cli {
     #[must_use]
     pub fn output(&self) -> Format {
         self.global.output
+    }
+
+    /// What is logged unless `RUST_LOG` says otherwise: a server tells what it does, everything else only what went wrong.
+    #[must_use]
+    pub fn logged(&self) -> &'static str {
+        match self.command {
+            Command::Serve(_) => "warn,squall=info",
+            Command::Dev(_)
+            | Command::Session(_)
+            | Command::Halt(_)
+            | Command::Fleet(_)
+            | Command::Types(_)
+            | Command::Version(_)
+            | Command::Completions(_) => "warn",
+        }
     }
 
     /// How this program's own log is written.

@@ -272,27 +272,16 @@ fn config(name: &str, ports: Ports) -> String {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_server_is_ready_when_it_was_started_and_leaves_nothing_behind() {
-        let server = NatsServer::start(&Settings::default()).await.unwrap();
-        let (folder, port) = (server.folder().to_owned(), server.ports.client);
-        assert!(port < 32_768 && server.is_ours().await);
-        server.stop().await;
-        assert!(!folder.exists(), "{} is still there", folder.display());
-        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_port_that_is_taken_is_refused_and_named() {
-        let (port, _held) = any().unwrap();
-        let settings = Settings { port: Some(port), folder: None };
-        let error = NatsServer::start(&settings).await.unwrap_err();
-        assert!(matches!(error, Error::Port { port: named, .. } if named == port), "{error}");
+    #[test]
+    fn two_ports_are_never_the_same_and_lie_below_the_ephemeral_ones() {
+        let Ports { client, monitoring } = Ports::find(None).unwrap();
+        assert!(client != monitoring && client < 32_768 && monitoring < 32_768);
     }
 
     #[test]
-    fn two_servers_never_get_the_same_port() {
-        let Ports { client, monitoring } = Ports::find(None).unwrap();
-        assert_ne!(client, monitoring);
+    fn a_port_that_is_taken_is_refused_and_named() {
+        let (port, _held) = any().unwrap();
+        let error = Ports::find(Some(port)).unwrap_err();
+        assert!(matches!(error, Error::Port { port: named, .. } if named == port), "{error}");
     }
 }

@@ -9,9 +9,6 @@ use clap::Parser;
 use squall::cli::{Cli, Format, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const LOGGED: &str = "warn,squall=info";
-
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -24,7 +21,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    log(cli.log_format())?;
+    log(cli.log_format(), cli.logged())?;
     let for_programs = cli.output() == Format::Json;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.context("start the runtime")?.block_on(cli.run()) {
@@ -37,8 +34,8 @@ fn run() -> anyhow::Result<ExitCode> {
 }
 
 /// To stderr: stdout holds answers.
-fn log(format: LogFormat) -> anyhow::Result<()> {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| LOGGED.to_owned());
+fn log(format: LogFormat, unless_told: &str) -> anyhow::Result<()> {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| unless_told.to_owned());
     let filter = EnvFilter::try_new(filter).context("read RUST_LOG")?;
     let colours = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

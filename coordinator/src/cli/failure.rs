@@ -63,24 +63,33 @@ impl Exit {
 pub struct Failure {
     exit: Exit,
     message: String,
-    details: Vec<Violation>,
+    /// Wrong fields.
+    violations: Vec<Violation>,
+    /// Conditions that don't hold, each with what it is about.
+    conditions: Vec<Violation>,
     next: Option<String>,
 }
 
 impl Failure {
     /// A failure without details.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), details: Vec::new(), next: None }
+        Self {
+            exit,
+            message: message.into(),
+            violations: Vec::new(),
+            conditions: Vec::new(),
+            next: None,
+        }
     }
 
     /// Everything that is wrong with `what`: a file, the command line.
     pub(super) fn bad(what: impl fmt::Display, violations: Violations) -> Self {
-        let Violations(details) = violations;
-        let message = match details.len() {
+        let Violations(violations) = violations;
+        let message = match violations.len() {
             1 => format!("{what}: one thing is wrong"),
             count => format!("{what}: {count} things are wrong"),
         };
-        Self { details, ..Self::new(Exit::BadInput, message) }
+        Self { violations, ..Self::new(Exit::BadInput, message) }
     }
 
     /// One thing that is wrong with one option or argument.
@@ -126,8 +135,11 @@ impl Failure {
 
     fn text(&self, paint: Paint) -> String {
         let mut text = format!("{} {}\n", paint.bad("error:"), self.message);
-        for violation in &self.details {
+        for violation in &self.violations {
             text.push_str(&format!("  - {violation}\n"));
+        }
+        for Violation { field, problem } in &self.conditions {
+            text.push_str(&format!("  - {field}: {problem}\n"));
         }
         if let Some(next) = &self.next {
             text.push_str(&format!("{} {next}\n", paint.good("next:")));
@@ -137,10 +149,10 @@ impl Failure {
 
     /// Documented in `squall --help`.
     fn json(&self) -> Value {
-        let Self { exit, message, details, next } = self;
+        let Self { exit, message, violations, conditions, next } = self;
         let violation =
             |Violation { field, problem }: &Violation| json!({"field": field, "problem": problem});
-        let violations: Vec<_> = details.iter().map(violation).collect();
+        let violations: Vec<_> = violations.iter().chain(conditions).map(violation).collect();
         json!({"error": {
             "kind": exit.name(),
             "exit_code": exit.code(),
@@ -154,31 +166,28 @@ impl Failure {
 impl From<io::Error> for Failure {
     /// Of writing the output.
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Exit::Closed, "nobody reads the output"),
-            _ => Self::new(Exit::Failed, format!("write the output: {error}")),
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Closed, "nobody reads the output");
         }
+        Self::new(Exit::Failed, format!("write the output: {error}"))
     }
 }
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let details = details(&status);
-        let message = match (status.code(), details.len()) {
-            (Code::InvalidArgument, 1) => {
-                "the coordinator refused the request: one thing is wrong".to_owned()
-            }
-            (Code::InvalidArgument, count) if count > 0 => {
-                format!("the coordinator refused the request: {count} things are wrong")
-            }
-            // A single precondition says what the message says.
-            (_, 1) if details[0].problem == status.message() => {
-                return Self { next: next(&status), ..Self::new(exit(&status), status.message()) };
-            }
-            _ => status.message().to_owned(),
+        let what = status.message();
+        let what = if what.is_empty() { status.code().to_string() } else { what.to_owned() };
+        let (violations, mut conditions) = (violations(&status), conditions(&status));
+        // A single condition is what the message says.
+        conditions.retain(|condition| condition.problem != what);
+        let message = match (violations.len(), conditions.len()) {
+            (0, 0) => what,
+            (0, 1) => "the coordinator refused: one condition doesn't hold".to_owned(),
+            (0, count) => format!("the coordinator refused: {count} conditions don't hold"),
+            (1, _) => "the coordinator refused the request: one thing is wrong".to_owned(),
+            (count, _) => format!("the coordinator refused the request: {count} things are wrong"),
         };
-        let message = if message.is_empty() { status.code().to_string() } else { message };
-        Self { exit: exit(&status), message, details, next: next(&status) }
+        Self { exit: exit(&status), message, violations, conditions, next: next(&status) }
     }
 }
 
@@ -202,19 +211,22 @@ fn exit(status: &Status) -> Exit {
     }
 }
 
-/// Every wrong field, and every condition that does not hold.
-fn details(status: &Status) -> Vec<Violation> {
+/// Every wrong field.
+fn violations(status: &Status) -> Vec<Violation> {
     let details = status.get_error_details();
-    let fields = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations);
-    let fields = fields
-        .map(|wrong| Violation { field: wrong.field.clone(), problem: wrong.description.clone() });
-    let conditions =
-        details.precondition_failure().into_iter().flat_map(|failed| &failed.violations);
-    let conditions = conditions.map(|wrong| Violation {
-        field: wrong.subject.clone(),
-        problem: wrong.description.clone(),
-    });
-    fields.chain(conditions).collect()
+    let found = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations);
+    found
+        .map(|wrong| Violation { field: wrong.field.clone(), problem: wrong.description.clone() })
+        .collect()
+}
+
+/// Every condition that does not hold.
+fn conditions(status: &Status) -> Vec<Violation> {
+    let details = status.get_error_details();
+    let found = details.precondition_failure().into_iter().flat_map(|failed| &failed.violations);
+    found
+        .map(|wrong| Violation { field: wrong.subject.clone(), problem: wrong.description.clone() })
+        .collect()
 }
 
 /// What to do about it, by the reason that the coordinator gives. Reasons that are not known are not advised on.

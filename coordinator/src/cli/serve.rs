@@ -10,21 +10,22 @@ use async_nats::ServerAddr;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use squall_proto::vocabulary::violation::{Check, Violations};
+use squall_proto::wire::v1::halt_scope::Scope;
+use squall_proto::wire::v1::{AllTenants, GetHaltRequest, HaltScope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
+use super::client::{Client, request};
 use super::failure::{Exit, Failure};
 use super::progress::Progress;
 use crate::api::{self, ListenError};
-use crate::engine::{Answer, Query};
 use crate::journal::jetstream::{Address, OpenError, Settings, Witness};
-use crate::replica::Handle;
 use crate::server::{self, Coordinator};
 
-/// How often a replica is asked whether it has read the log.
+/// How often a new coordinator is asked whether it has read the log.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs a coordinator on a NATS JetStream that is there
@@ -44,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
     /// Copies of the log; 1 for a single server, which can lose it with its disk
-    #[arg(long, default_value = "3", value_parser = PossibleValuesParser::new(["1", "3"]).map(|text| if text == "1" { 1 } else { 3 }))]
+    #[arg(long, default_value = "3", value_parser = PossibleValuesParser::new(["1", "3"]).map(|text| if text == "1" { 1_usize } else { 3 }))]
     replicas: usize,
     /// Monitoring ports of the servers. They show whether every write goes through to disk (sync_interval: always);
     /// without them strict sessions are refused unless they accept a lazy log
@@ -74,7 +75,7 @@ impl Args {
             check.field("--nats", |check| {
                 let problem =
                     || format!("is {url:?}; allowed is nats://HOST:PORT or tls://HOST:PORT");
-                check.require(url.parse::<ServerAddr>().is_ok(), problem);
+                check.require(is_server(url), problem);
             });
         }
         for url in &self.nats_monitoring {
@@ -96,6 +97,10 @@ impl Args {
             ..Settings::new(address)
         }))
     }
+}
+
+fn is_server(url: &str) -> bool {
+    url.parse::<ServerAddr>().is_ok_and(|address| !address.host().is_empty())
 }
 
 fn is_monitoring(url: &str) -> bool {
@@ -147,12 +152,13 @@ pub(super) async fn run(
         started = starting => started?,
         () = stop.asked() => return Ok(()),
     };
+    let address = listener.local_addr()?;
     let (handle, journal) = (coordinator.handle.clone(), coordinator.journal.clone());
-    let serving = api::serve(handle.clone(), journal, api::incoming(listener), draining.clone());
+    let serving = api::serve(handle, journal, api::incoming(listener), draining.clone());
     let mut serving = tokio::spawn(serving);
     let ended = async {
         tokio::select! {
-            () = is_ready(&handle) => ready(&coordinator)?,
+            is_ready = is_ready(address) => is_ready.and_then(|()| ready(&coordinator))?,
             () = stop.asked() => return Ok(()),
         }
         tokio::select! {
@@ -218,10 +224,21 @@ fn advice(error: &server::Error) -> Option<&'static str> {
     }
 }
 
-/// Waits until the replica has read the log and answers.
-async fn is_ready(handle: &Handle) {
+/// Waits until our own door answers: the replica has read the log. What it says until then is told once.
+async fn is_ready(address: SocketAddr) -> Result<(), Failure> {
     let _progress = Progress::start("reading the log");
-    while !matches!(handle.query(Query::Health).await, Ok(Answer::Health(Ok(())))) {
+    let mut client = Client::new(&format!("http://{address}"))?;
+    let mut said = String::new();
+    loop {
+        let scope = Some(HaltScope { scope: Some(Scope::All(AllTenants {})) });
+        match client.fleet.get_halt(request(GetHaltRequest { scope })).await {
+            Ok(_) => return Ok(()),
+            Err(status) if status.message() == said => {}
+            Err(status) => {
+                said = status.message().to_owned();
+                tracing::info!(why = said, "not ready yet");
+            }
+        }
         sleep(LOOK_EVERY).await;
     }
 }

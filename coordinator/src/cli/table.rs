@@ -4,6 +4,9 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets
 
 use super::screen::Look;
 
+/// Blanks left and right of a cell: columns start where lines do.
+const PADDING: (u16, u16) = (0, 2);
+
 /// A table: a line of headings, then rows. No lines between them, so that it can be cut and searched.
 pub(super) fn table(look: Look, headings: &[&str]) -> Table {
     let mut table = Table::new();
@@ -12,6 +15,9 @@ pub(super) fn table(look: Look, headings: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .force_no_tty()
         .set_header(headings.iter().map(|heading| Cell::new(heading.to_uppercase())));
+    for column in table.column_iter_mut() {
+        column.set_padding(PADDING);
+    }
     if let Some(width) = look.width {
         table.set_width(width);
     }

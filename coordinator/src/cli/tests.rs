@@ -100,7 +100,7 @@ fn what_is_missing_or_wrong_is_refused() {
 #[test]
 fn a_length_of_time_is_parsed_once_for_all_commands() {
     assert_eq!(
-        parse("session abort a --reason b --timeout -1s").err(),
+        parse("session abort a --reason b --timeout soon").err(),
         Some(ErrorKind::ValueValidation)
     );
 }

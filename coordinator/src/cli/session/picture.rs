@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use squall_proto::vocabulary::session::SessionDraft;
 use squall_proto::wire::v1::{Counts, Session, SessionSpec, SessionState};
 
@@ -105,19 +105,31 @@ pub(super) fn specification(spec: SessionSpec) -> Option<String> {
     serde_saphyr::to_string(&tree).ok()
 }
 
-/// The tree without what says nothing: null, empty lists, texts and objects. A fault without parameters is said by its name.
+/// The tree without what says nothing: null, and empty texts, lists and objects. Only a fault says something by being
+/// there, though all of its parameters are the defaults.
 fn kept(value: Value) -> Option<Value> {
     match value {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
+        Value::Object(fields) => {
+            let fields =
+                fields.into_iter().filter_map(|(name, value)| match (name.as_str(), value) {
+                    ("fault", Value::Object(kinds)) => {
+                        Some((name, kinds.into_iter().map(whole_fault).collect()))
+                    }
+                    (_, value) => Some((name, kept(value)?)),
+                });
+            let fields: Map<String, Value> = fields.collect();
+            (!fields.is_empty()).then_some(Value::Object(fields))
+        }
         Value::Array(items) if items.is_empty() => None,
-        Value::Object(fields) if fields.is_empty() => None,
         Value::Array(items) => Some(items.into_iter().filter_map(kept).collect()),
-        Value::Object(fields) => Some(
-            fields.into_iter().filter_map(|(name, value)| Some((name, kept(value)?))).collect(),
-        ),
+        Value::String(text) if text.is_empty() => None,
+        Value::Null => None,
         Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value),
     }
+}
+
+fn whole_fault((kind, parameters): (String, Value)) -> (String, Value) {
+    (kind, kept(parameters).unwrap_or_else(|| Value::Object(Map::new())))
 }
 
 /// Parts with a blank line between them.

@@ -14,6 +14,7 @@ use crate::cli::name::Named;
 use crate::cli::screen::Look;
 use crate::cli::stop;
 use crate::cli::table::{fields, lines, table};
+use crate::cli::words::count;
 
 /// The newest calls that are shown unless all are wanted: a screenful.
 const CALLS_SHOWN: usize = 15;
@@ -99,7 +100,7 @@ fn calls(samples: &[TimelineSample], most: usize, look: Look) -> String {
     let more = if hidden == 0 {
         String::new()
     } else {
-        format!("{hidden} earlier calls: --calls shows them\n")
+        format!("{} before: --calls shows all\n", count(hidden, "call"))
     };
     format!("{}{more}", lines(&table))
 }

@@ -1,7 +1,8 @@
 use prost_types::Timestamp as WireTimestamp;
 use squall_proto::wire::v1::{
     AgentCounts, Budget, ConfirmedHolder, DelaySpec, ExperimentCounts, ExperimentSpec, FaultSpec,
-    OutOfContactHolder, ProvenBy, SafetySpec, StopReport, StopStage, TenantCounts,
+    MalformedOutputSpec, OutOfContactHolder, ProvenBy, SafetySpec, StopReport, StopStage,
+    TenantCounts,
 };
 
 use super::*;
@@ -71,14 +72,23 @@ pub(in crate::cli) fn aborted() -> Session {
 
 fn spec() -> SessionSpec {
     let latency = DelaySpec { min_ms: Some(200), max_ms: Some(800), ..DelaySpec::default() };
+    let fault = FaultSpec { latency: Some(latency), ..FaultSpec::default() };
+    let all_defaults = FaultSpec {
+        malformed_output: Some(MalformedOutputSpec::default()),
+        ..FaultSpec::default()
+    };
+    let experiment = |fault, name: Option<&str>, probability| ExperimentSpec {
+        name: name.map(str::to_owned),
+        fault: Some(fault),
+        probability,
+        ..ExperimentSpec::default()
+    };
     SessionSpec {
         title: "Does the planner survive a slow search?".to_owned(),
-        experiments: vec![ExperimentSpec {
-            name: Some("slow-search".to_owned()),
-            fault: Some(FaultSpec { latency: Some(latency), ..FaultSpec::default() }),
-            probability: Some(0.3),
-            ..ExperimentSpec::default()
-        }],
+        experiments: vec![
+            experiment(fault, Some("slow-search"), Some(0.3)),
+            experiment(all_defaults, None, None),
+        ],
         target: None,
         safety: Some(SafetySpec { max_affected_requests: Some(20), ..SafetySpec::default() }),
     }
@@ -100,7 +110,7 @@ fn a_page_shows_everything() {
 }
 
 #[test]
-fn the_live_view_counts_down_and_fits_its_terminal() {
+fn the_live_view_counts_down_and_its_table_fits_the_terminal() {
     let now = read(at(1_500).as_ref()).unwrap();
     let narrow = Look { width: Some(60), ..Look::PLAIN };
     let text = live(&running(), now, narrow);
