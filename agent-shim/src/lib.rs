@@ -78,6 +78,7 @@ mod bell;
 mod clock;
 mod config;
 mod fork;
+mod journal;
 mod nats;
 pub mod pipe;
 mod shim;

@@ -15,6 +15,7 @@ use squall_proto::vocabulary::id::{
     AgentName, ExperimentName, Incarnation, SessionKey, ShimId, TenantId, ToolName, TraceId,
 };
 use squall_proto::vocabulary::limits::{CLAIM_WAIT, FAULT_DURATION_MS_MAX};
+use squall_proto::vocabulary::message::Close;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::time::BootNanos;
@@ -29,6 +30,7 @@ use crate::bell::Bell;
 use crate::clock::HostClock;
 use crate::config::{Builder, Config, Error, Way, from_env};
 use crate::fork;
+use crate::journal::Journal;
 use crate::nats::Nats;
 use crate::timers::{Timers, Wait};
 use crate::worker::{Desk, End, Failures, Nobody, Tools, Worker};
@@ -141,7 +143,7 @@ impl Shim {
         let registry = Arc::clone(local.registry());
         let shim = Self(Arc::new(Inner::new(registry, clock, Some(local), None)));
         fork::watch(shim.registry().guard()).map_err(|_| Error::Forks)?;
-        shim.0.start_thread()?;
+        shim.0.start_thread(Vec::new())?;
         Ok(shim)
     }
 
@@ -151,9 +153,18 @@ impl Shim {
         }
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
         let registry = Registry::new(Arc::clone(&clock), config.policy.clone(), new_life()?);
+        let owed = match config.journal.clone() {
+            Some(path) => {
+                let opened = Journal::open(&path, registry.incarnation());
+                let (journal, owed) = opened.map_err(|source| Error::Journal { path, source })?;
+                registry.keep_journal(journal);
+                owed
+            }
+            None => Vec::new(),
+        };
         let shim = Self(Arc::new(Inner::new(registry, clock, None, Some(config))));
         fork::watch(shim.registry().guard()).map_err(|_| Error::Forks)?;
-        shim.0.start_thread()?;
+        shim.0.start_thread(owed)?;
         Ok(shim)
     }
 
@@ -495,10 +506,11 @@ impl Inner {
         if let Some(local) = &self.local {
             local.reset();
         }
-        self.start_thread()
+        self.start_thread(Vec::new())
     }
 
-    fn start_thread(&self) -> Result<(), Error> {
+    /// Starts the thread, which closes what a dead process before this one owed.
+    fn start_thread(&self, owed: Vec<Close>) -> Result<(), Error> {
         let listener = self.bell.listen().ok_or(Error::ForkedMidway)?;
         let desk = Arc::new(Desk {
             bell: Arc::clone(&self.bell),
@@ -515,7 +527,7 @@ impl Inner {
             .enable_all()
             .build()
             .map_err(Error::Thread)?;
-        let worker = self.worker(desk, listener)?;
+        let worker = self.worker(desk, listener, owed)?;
         let thread = thread::Builder::new()
             .name("squall-shim".to_owned())
             .spawn(move || runtime.block_on(worker))
@@ -529,6 +541,7 @@ impl Inner {
         &self,
         desk: Arc<Desk>,
         listener: Arc<Notify>,
+        owed: Vec<Close>,
     ) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
         let mut seed = [0; 8];
         SysRng.try_fill_bytes(&mut seed).map_err(|_| Error::Random)?;
@@ -540,7 +553,8 @@ impl Inner {
             allowed: policy.allowed.clone(),
             agents: self.config.as_ref().map(|config| config.agents.clone()).unwrap_or_default(),
         };
-        let link = Link::new(identity, u64::from_le_bytes(seed));
+        let mut link = Link::new(identity, u64::from_le_bytes(seed));
+        owed.into_iter().for_each(|close| link.owe(close));
         let registry = Arc::clone(&self.registry);
         let clock = Arc::clone(&self.clock);
         let (tenant, shim, way) = match self.config.clone() {

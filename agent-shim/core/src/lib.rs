@@ -19,6 +19,7 @@ mod demand;
 mod directive;
 pub mod draw;
 mod inline;
+pub mod journal;
 mod limits;
 pub mod link;
 mod live;

@@ -4,7 +4,7 @@ mod install;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use squall_proto::vocabulary::id::{AgentName, Incarnation, SessionKey, ToolName, TraceId};
 use squall_proto::vocabulary::message::{CountRow, Sample, TraceRow};
@@ -12,9 +12,10 @@ use squall_proto::vocabulary::seam::Seam;
 
 use crate::clock::{Clock, Wake};
 use crate::draw::RequestKey;
+use crate::journal::Journal;
 use crate::limits::SITES_MAX;
 use crate::live::Live;
-use crate::lock::{read, try_write, write};
+use crate::lock::{lock, read, try_lock, try_write, write};
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::site::Site;
@@ -28,6 +29,7 @@ pub struct Registry {
     state: RwLock<State>,
     sites_refused: AtomicU64,
     fresh_requests: AtomicU64,
+    journal: Mutex<Option<Arc<dyn Journal>>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,12 +68,22 @@ impl Registry {
             state: RwLock::default(),
             sites_refused: AtomicU64::new(0),
             fresh_requests: AtomicU64::new(0),
+            journal: Mutex::default(),
         })
     }
 
     /// Whom to wake when a session wants permits. Only the first call counts.
     pub fn wake_with(&self, wake: Arc<dyn Wake>) {
         self.shared.wake_with(wake);
+    }
+
+    /// Where the burns of this life are written down, for the next one.
+    pub fn keep_journal(&self, journal: Arc<dyn Journal>) {
+        *lock(&self.journal) = Some(journal);
+    }
+
+    pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
+        lock(&self.journal).clone()
     }
 
     /// The life of this process.
@@ -118,6 +130,8 @@ impl Registry {
         if !unlocked {
             return Err(ForkedMidway);
         }
+        // The journal is the parent's: its handle is left as it is, and nothing is written through it any more.
+        std::mem::forget(try_lock(&self.journal).ok_or(ForkedMidway)?.take());
         shared.sessions_running.store(0, Ordering::Relaxed);
         running.clear();
         known.clear();

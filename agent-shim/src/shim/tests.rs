@@ -8,7 +8,7 @@ use squall_proto::vocabulary::fault::{
 };
 use squall_proto::vocabulary::id::{AppendId, Environment, LogId, SessionId};
 use squall_proto::vocabulary::message::{
-    Close, Command, Evidence, Grant, GrantRef, GrantScope, Inert, Renewed, Reply, Request, Welcome,
+    Command, Evidence, Grant, GrantRef, GrantScope, Inert, Renewed, Reply, Request, Welcome,
 };
 use squall_proto::vocabulary::plan::{AbortEpoch, Plan, PlanSession, PlanVersion};
 use squall_proto::vocabulary::session::{ExperimentDraft, SafetyDraft, SessionDraft};
@@ -88,13 +88,14 @@ struct Coordinator {
 impl Coordinator {
     /// A shim that knows its plan, and its coordinator.
     fn with(plan: Plan) -> (Shim, Self) {
+        Self::and(plan, |builder| builder)
+    }
+
+    fn and(plan: Plan, more: impl FnOnce(Builder) -> Builder) -> (Shim, Self) {
         let (pipe, far) = pipe();
         let environment = Environment::new("ci").unwrap();
-        let shim = Shim::builder(TenantId::new("acme").unwrap(), ShimId::new("shim-1").unwrap())
-            .policy(Policy::all(environment))
-            .pipe(pipe)
-            .start()
-            .unwrap();
+        let builder = Shim::builder(TenantId::new("acme").unwrap(), ShimId::new("shim-1").unwrap());
+        let shim = more(builder.policy(Policy::all(environment)).pipe(pipe)).start().unwrap();
         let mut coordinator = Self {
             far,
             plan,
@@ -458,4 +459,38 @@ fn a_forked_child_of_a_linked_process_has_no_permits() {
     drop(coordinator.injected(&shim, &site));
     let child = || i32::from(shim.decide_blocking(&site, &any_call()).is_some());
     assert_eq!(forked(child), 0);
+}
+
+/// Where the process that is to crash keeps its journal. Set by the test below in a process of its own.
+const CRASH_WITH: &str = "SQUALL_TEST_CRASH_WITH_JOURNAL";
+
+/// Does nothing unless it is told to crash.
+#[test]
+fn crashes_with_a_permit_burned_if_told_to() {
+    let Some(path) = std::env::var_os(CRASH_WITH) else { return };
+    let (shim, mut coordinator) =
+        Coordinator::and(plan(slow(60_000), "strict"), |builder| builder.journal(path));
+    let _under_way = coordinator.injected(&shim, &site(&shim));
+    println!("life {}", shim.registry().incarnation());
+    std::process::abort();
+}
+
+#[test]
+fn the_grant_of_a_crashed_process_is_closed_by_its_successor() {
+    let path = std::env::temp_dir().join(format!("squall-crash-{}", std::process::id()));
+    let crashed = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "shim::tests::crashes_with_a_permit_burned_if_told_to"])
+        .env(CRASH_WITH, &path)
+        .output()
+        .unwrap();
+    assert!(!crashed.status.success());
+    let text = String::from_utf8_lossy(&crashed.stdout);
+    let life: String = text.split("life ").nth(1).unwrap().chars().take(32).collect();
+    let (shim, mut coordinator) =
+        Coordinator::and(plan(slow(1), "strict"), |builder| builder.journal(&path));
+    coordinator.until("the dead life's grant is closed", |c| !c.closes.is_empty());
+    let close = &coordinator.closes[0];
+    assert_eq!((close.incarnation.to_string(), close.used), (life, 1));
+    assert_ne!(close.incarnation, shim.registry().incarnation());
+    std::fs::remove_file(path).unwrap();
 }

@@ -165,10 +165,14 @@ impl Link {
         correlation: Correlation,
         close: &Close,
         reply: Option<Reply>,
+        plane: &mut impl Plane,
     ) {
         let pause = backoff(reply.as_ref());
         if reply.is_some_and(|reply| reply == Reply::Closed(close.grant.clone())) {
             self.closes.settled(close);
+            if close.incarnation == self.identity.incarnation {
+                plane.settled(&close.grant.session, close.grant.req_no);
+            }
         } else if let Some(retry) = self.closes.retry(close)
             && retry.awaits(correlation)
         {

@@ -82,6 +82,9 @@ pub trait Plane {
     /// Takes the rest of the open grant out: from the return on nothing burns of it. Its request, and how many were burned.
     fn drain(&mut self, session: &SessionKey) -> Option<(u64, u32)>;
 
+    /// A grant's Close was acknowledged.
+    fn settled(&mut self, session: &SessionKey, req_no: u64);
+
     /// What is in the wallet.
     fn held(&self, session: &SessionKey) -> Held;
 
@@ -150,8 +153,19 @@ impl Plane for Arc<Registry> {
 
     fn put(&mut self, session: &SessionKey, permits: Permits) -> bool {
         let Permits { req_no, count, scope, deadline, cap } = permits;
-        self.session(session)
-            .is_some_and(|live| live.wallet().install(req_no, count, scope, deadline, cap).is_ok())
+        let Some(live) = self.session(session) else { return false };
+        let wallet = live.wallet();
+        if wallet.open_grant().is_none() {
+            let log = self.journal().and_then(|journal| journal.open(session, req_no, count));
+            wallet.log_burns_to(log);
+        }
+        wallet.install(req_no, count, scope, deadline, cap).is_ok()
+    }
+
+    fn settled(&mut self, session: &SessionKey, req_no: u64) {
+        if let Some(journal) = self.journal() {
+            journal.settled(session, req_no);
+        }
     }
 
     fn drain(&mut self, session: &SessionKey) -> Option<(u64, u32)> {

@@ -137,6 +137,8 @@ impl Plane for Fake {
         Some((purse.permits.take()?.req_no, purse.used))
     }
 
+    fn settled(&mut self, _session: &SessionKey, _req_no: u64) {}
+
     fn held(&self, session: &SessionKey) -> Held {
         let Some(purse) = self.purses.get(session) else { return Held::default() };
         Held {

@@ -1,6 +1,7 @@
 //! The link on the real data plane: the port does what it promises.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::id::ToolName;
@@ -8,6 +9,7 @@ use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::vocabulary::time::UnixMillis;
 
 use super::*;
+use crate::journal::{BurnLog, Journal};
 use crate::{Call, Clock, Directive, Policy, Registry, Site, Verdict};
 
 #[derive(Debug, Default)]
@@ -217,4 +219,66 @@ fn evidence_shows_what_was_applied() {
         .collect();
     let counts = evidence[0].rows[0].counts;
     assert_eq!((counts.seen, counts.chosen, counts.skipped), (2, 2, 1));
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    opened: Mutex<Vec<(u64, u32)>>,
+    burns: Arc<Burns>,
+    settled: Mutex<Vec<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Burns(AtomicU32);
+
+impl BurnLog for Burns {
+    fn burned(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Journal for Notes {
+    fn open(&self, _: &SessionKey, req_no: u64, permits: u32) -> Option<Arc<dyn BurnLog>> {
+        self.opened.lock().unwrap().push((req_no, permits));
+        Some(Arc::clone(&self.burns) as Arc<dyn BurnLog>)
+    }
+
+    fn settled(&self, _: &SessionKey, req_no: u64) {
+        self.settled.lock().unwrap().push(req_no);
+    }
+}
+
+#[test]
+fn burns_are_written_down_before_their_fault_and_grants_until_they_are_settled() {
+    let mut process = Process::new("strict");
+    let notes = Arc::new(Notes::default());
+    process.registry.keep_journal(Arc::clone(&notes) as Arc<dyn Journal>);
+    process.grant(3);
+    assert_eq!(*notes.opened.lock().unwrap(), [(1, 3)]);
+    let directive = process.call().unwrap();
+    assert_eq!(notes.burns.0.load(Ordering::SeqCst), 1);
+    drop(directive);
+    drop(process.call().unwrap());
+    assert_eq!(notes.burns.0.load(Ordering::SeqCst), 2);
+    process.pass(Duration::from_secs(3));
+    assert_eq!(process.closes(), vec![2]);
+    assert_eq!(*notes.settled.lock().unwrap(), [] as [u64; 0]);
+    process.answer(|request| match request {
+        Request::Close(close) => Some(Reply::Closed(close.grant.clone())),
+        _ => None,
+    });
+    assert_eq!(*notes.settled.lock().unwrap(), [1]);
+}
+
+#[test]
+fn a_forked_copy_writes_nothing_down() {
+    let mut process = Process::new("strict");
+    let notes = Arc::new(Notes::default());
+    process.registry.keep_journal(Arc::clone(&notes) as Arc<dyn Journal>);
+    process.grant(3);
+    process.registry.guard().invalidate();
+    assert!(process.call().is_none());
+    process.registry.renew(Incarnation([9; 16])).unwrap();
+    assert!(process.registry.journal().is_none());
+    assert_eq!(notes.burns.0.load(Ordering::SeqCst), 0);
 }

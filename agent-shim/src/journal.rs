@@ -1,0 +1,426 @@
+//! The journal: a small file, mapped into memory, that outlives a crash of its process (bounds.md, shim rule 6).
+//!
+//! Each session has a slot whose hot part is 32 bytes. A burn adds one to a counter there, before its fault is applied;
+//! that is one atomic increment of shared memory, without a system call. After a crash the kernel still has the pages. The
+//! next process finds which grants the dead one held and how many permits it burned, and closes them.
+//!
+//! What makes that safe:
+//! - Only one process at a time has the file: it is locked. A forked child neither has the lock nor writes.
+//! - After a crash of the *machine* the file may be older than what was burned. So it names the boot, and is void in
+//!   another one. Then the permits stay spent, as they do without a journal.
+//! - A slot counts only if its checksum fits, and is marked empty while it is written.
+//!
+//! A slot is never given to another session in the same process: who still burns can't write into a stranger's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use squall_proto::vocabulary::id::{Incarnation, SessionId, SessionKey, TenantId};
+use squall_proto::vocabulary::limits::TOKEN_BYTES_MAX;
+use squall_proto::vocabulary::message::{Close, GrantRef};
+use squall_shim_core::journal::{self, BurnLog};
+
+/// Sessions that one process can write down in its life. Later ones go without.
+const SLOTS: usize = 63;
+/// A slot: 32 bytes that change, and the session's names.
+const SLOT_BYTES: usize = 256;
+/// The header has the place of one slot.
+const FILE_BYTES: usize = (SLOTS + 1) * SLOT_BYTES;
+/// What a journal begins with; the last byte is the version of its layout.
+const MAGIC: u64 = u64::from_le_bytes(*b"squall\0\x01");
+
+// The header: magic, boot, incarnation.
+const BOOT_AT: usize = 8;
+const LIFE_AT: usize = 24;
+// A slot: state, used, permits, unused, request number, checksum; then the names.
+const STATE_AT: usize = 0;
+const USED_AT: usize = 4;
+const PERMITS_AT: usize = 8;
+const REQ_NO_AT: usize = 16;
+const CHECK_AT: usize = 24;
+const TENANT_AT: usize = 32;
+const SESSION_AT: usize = TENANT_AT + 8 + TOKEN_BYTES_MAX;
+
+const EMPTY: u32 = 0;
+const OPEN: u32 = 1;
+
+/// Journals that this process has open, by device and inode: a lock does not keep a process from itself.
+static IN_USE: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    map: Arc<Map>,
+    slots: Mutex<BTreeMap<SessionKey, usize>>,
+    file: (u64, u64),
+    /// Holds the lock.
+    _lock: File,
+}
+
+/// Shared memory, and nothing but atomics in it.
+#[derive(Debug)]
+struct Map(NonNull<u8>);
+
+// SAFETY: the memory is only reached through atomics.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: mapped with this length by `Map::of`, and nobody has a reference into it any more.
+        let _ = unsafe { munmap(self.0.as_ptr().cast(), FILE_BYTES) };
+    }
+}
+
+impl Map {
+    fn of(file: &File) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses; the file has this length.
+        let memory = unsafe {
+            mmap(std::ptr::null_mut(), FILE_BYTES, protection, MapFlags::SHARED, file, 0)
+        }?;
+        NonNull::new(memory.cast()).map(Self).ok_or_else(|| io::Error::other("mapped at 0"))
+    }
+
+    fn u32(&self, at: usize) -> &AtomicU32 {
+        assert!(at.is_multiple_of(4) && at + 4 <= FILE_BYTES);
+        // SAFETY: inside the mapping and aligned; every access to it is atomic.
+        unsafe { AtomicU32::from_ptr(self.0.as_ptr().add(at).cast()) }
+    }
+
+    fn u64(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= FILE_BYTES);
+        // SAFETY: inside the mapping and aligned; every access to it is atomic.
+        unsafe { AtomicU64::from_ptr(self.0.as_ptr().add(at).cast()) }
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        for (n, chunk) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.u64(at + n * 8).store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self, at: usize, length: usize) -> Vec<u8> {
+        let words = (0..length.div_ceil(8)).map(|n| self.u64(at + n * 8).load(Ordering::Relaxed));
+        let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// A length, and as many bytes of text.
+    fn write_token(&self, at: usize, token: &str) {
+        self.u64(at).store(token.len() as u64, Ordering::Relaxed);
+        self.write(at + 8, token.as_bytes());
+    }
+
+    fn read_token(&self, at: usize) -> Option<String> {
+        let length = usize::try_from(self.u64(at).load(Ordering::Relaxed)).ok()?;
+        (length <= TOKEN_BYTES_MAX).then(|| String::from_utf8(self.read(at + 8, length)).ok())?
+    }
+
+    fn life(&self) -> [u8; 16] {
+        self.read(LIFE_AT, 16).try_into().unwrap_or_default()
+    }
+
+    fn start_of(slot: usize) -> usize {
+        (slot + 1) * SLOT_BYTES
+    }
+
+    /// What a slot says, or `None` if it says nothing that can be relied on.
+    fn owed(&self, slot: usize) -> Option<Close> {
+        let at = Self::start_of(slot);
+        if self.u32(at + STATE_AT).load(Ordering::Acquire) != OPEN {
+            return None;
+        }
+        let session = SessionKey {
+            tenant: TenantId::new(self.read_token(at + TENANT_AT)?).ok()?,
+            session: SessionId::new(self.read_token(at + SESSION_AT)?).ok()?,
+        };
+        let permits = self.u32(at + PERMITS_AT).load(Ordering::Relaxed);
+        let req_no = self.u64(at + REQ_NO_AT).load(Ordering::Relaxed);
+        let life = self.life();
+        let check = checksum(&life, &session, req_no, permits);
+        if self.u64(at + CHECK_AT).load(Ordering::Relaxed) != check {
+            return None;
+        }
+        let used = self.u32(at + USED_AT).load(Ordering::Acquire).min(permits);
+        let grant = GrantRef { session, req_no };
+        Some(Close { incarnation: Incarnation(life), grant, used })
+    }
+
+    fn begin(&self, slot: usize, session: &SessionKey, req_no: u64, permits: u32) {
+        let at = Self::start_of(slot);
+        self.u32(at + STATE_AT).store(EMPTY, Ordering::SeqCst);
+        self.u32(at + USED_AT).store(0, Ordering::Relaxed);
+        self.u32(at + PERMITS_AT).store(permits, Ordering::Relaxed);
+        self.u64(at + REQ_NO_AT).store(req_no, Ordering::Relaxed);
+        self.write_token(at + TENANT_AT, session.tenant.as_str());
+        self.write_token(at + SESSION_AT, session.session.as_str());
+        let check = checksum(&self.life(), session, req_no, permits);
+        self.u64(at + CHECK_AT).store(check, Ordering::Relaxed);
+        self.u32(at + STATE_AT).store(OPEN, Ordering::SeqCst);
+    }
+}
+
+impl Journal {
+    /// Takes the file at `path` for this process's `life`. Returns what the dead process before it owes.
+    ///
+    /// # Errors
+    /// When the file can't be used, or another process has it.
+    pub(crate) fn open(path: &Path, life: Incarnation) -> io::Result<(Arc<Self>, Vec<Close>)> {
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        let found = lock.metadata()?;
+        let file = (found.dev(), found.ino());
+        if !in_use().insert(file) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        let opened = Self::take(lock, file, found.len(), life);
+        if opened.is_err() {
+            in_use().remove(&file);
+        }
+        opened
+    }
+
+    fn take(
+        lock: File,
+        file: (u64, u64),
+        length: u64,
+        life: Incarnation,
+    ) -> io::Result<(Arc<Self>, Vec<Close>)> {
+        fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let boot = boot_id()?;
+        lock.set_len(FILE_BYTES as u64)?;
+        let map = Map::of(&lock)?;
+        let ours = length == FILE_BYTES as u64
+            && map.u64(0).load(Ordering::Relaxed) == MAGIC
+            && map.read(BOOT_AT, 16) == boot;
+        let owed =
+            if ours { (0..SLOTS).filter_map(|slot| map.owed(slot)).collect() } else { Vec::new() };
+        for slot in 0..SLOTS {
+            map.u32(Map::start_of(slot)).store(EMPTY, Ordering::SeqCst);
+        }
+        map.write(0, &MAGIC.to_le_bytes());
+        map.write(BOOT_AT, &boot);
+        map.write(LIFE_AT, &life.0);
+        let slots = Mutex::default();
+        Ok((Arc::new(Self { map: Arc::new(map), slots, file, _lock: lock }), owed))
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<SessionKey, usize>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        in_use().remove(&self.file);
+    }
+}
+
+impl journal::Journal for Journal {
+    fn open(&self, session: &SessionKey, req_no: u64, permits: u32) -> Option<Arc<dyn BurnLog>> {
+        let mut slots = self.slots();
+        let next = slots.len();
+        let slot = match slots.get(session) {
+            Some(slot) => *slot,
+            None if next < SLOTS => *slots.entry(session.clone()).or_insert(next),
+            None => return None,
+        };
+        self.map.begin(slot, session, req_no, permits);
+        Some(Arc::new(Slot { map: Arc::clone(&self.map), slot }))
+    }
+
+    fn settled(&self, session: &SessionKey, req_no: u64) {
+        if let Some(slot) = self.slots().get(session) {
+            let at = Map::start_of(*slot);
+            if self.map.u64(at + REQ_NO_AT).load(Ordering::Relaxed) == req_no {
+                self.map.u32(at + STATE_AT).store(EMPTY, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    map: Arc<Map>,
+    slot: usize,
+}
+
+impl BurnLog for Slot {
+    fn burned(&self) {
+        let used = self.map.u32(Map::start_of(self.slot) + USED_AT);
+        used.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn in_use() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Another one after each start of the machine.
+fn boot_id() -> io::Result<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let life: Incarnation =
+        text.trim().replace('-', "").parse().map_err(|_| io::Error::other("no boot id"))?;
+    Ok(life.0)
+}
+
+/// FNV-1a over everything in a slot that does not change while it is open. Against torn writes, not against people.
+fn checksum(life: &[u8; 16], session: &SessionKey, req_no: u64, permits: u32) -> u64 {
+    let SessionKey { tenant, session } = session;
+    let names = [tenant.as_str().as_bytes(), b".", session.as_str().as_bytes()];
+    let numbers: [&[u8]; 2] = [&req_no.to_le_bytes(), &permits.to_le_bytes()];
+    let parts = std::iter::once(life.as_slice()).chain(names).chain(numbers);
+    parts.flatten().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use squall_shim_core::journal::Journal as _;
+
+    use super::*;
+
+    const FIRST: Incarnation = Incarnation([1; 16]);
+    const SECOND: Incarnation = Incarnation([2; 16]);
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("squall-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn journal(&self) -> PathBuf {
+            self.0.join("journal")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn key(name: &str) -> SessionKey {
+        let (tenant, session) = (TenantId::new("acme").unwrap(), SessionId::new(name).unwrap());
+        SessionKey { tenant, session }
+    }
+
+    fn owed(name: &str, req_no: u64, used: u32) -> Close {
+        let grant = GrantRef { session: key(name), req_no };
+        Close { incarnation: FIRST, grant, used }
+    }
+
+    #[test]
+    fn the_next_process_owes_what_the_dead_one_held() {
+        let folder = Folder::new("owes");
+        let (journal, before) = Journal::open(&folder.journal(), FIRST).unwrap();
+        assert_eq!(before, []);
+        let burns = journal.open(&key("s"), 4, 10).unwrap();
+        burns.burned();
+        burns.burned();
+        journal.open(&key("t"), 9, 3).unwrap();
+        drop((burns, journal));
+        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
+        assert_eq!(owes, [owed("s", 4, 2), owed("t", 9, 0)]);
+    }
+
+    #[test]
+    fn what_was_settled_is_not_owed_and_a_slot_is_used_again_by_its_session() {
+        let folder = Folder::new("settled");
+        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+        journal.open(&key("s"), 4, 10).unwrap().burned();
+        journal.settled(&key("s"), 4);
+        journal.open(&key("t"), 1, 1).unwrap();
+        journal.settled(&key("t"), 99);
+        journal.open(&key("s"), 5, 10).unwrap();
+        drop(journal);
+        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
+        assert_eq!(owes, [owed("s", 5, 0), owed("t", 1, 0)]);
+    }
+
+    #[test]
+    fn nothing_is_owed_after_the_machine_started_again() {
+        let folder = Folder::new("boot");
+        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+        journal.open(&key("s"), 4, 10).unwrap();
+        journal.map.write(BOOT_AT, &[0xee; 16]);
+        drop(journal);
+        assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
+    }
+
+    #[test]
+    fn a_slot_that_was_torn_is_not_believed() {
+        let folder = Folder::new("torn");
+        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+        journal.open(&key("s"), 4, 10).unwrap();
+        journal.map.u64(Map::start_of(0) + REQ_NO_AT).store(5, Ordering::SeqCst);
+        drop(journal);
+        assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
+    }
+
+    #[test]
+    fn any_file_can_be_there_before() {
+        let folder = Folder::new("garbage");
+        for bytes in [vec![], vec![0xff; 10], vec![0xff; FILE_BYTES], vec![1; 3 * FILE_BYTES]] {
+            std::fs::write(folder.journal(), bytes).unwrap();
+            assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
+        }
+    }
+
+    #[test]
+    fn a_journal_has_one_owner_at_a_time() {
+        let folder = Folder::new("owner");
+        let first = Journal::open(&folder.journal(), FIRST).unwrap();
+        assert!(Journal::open(&folder.journal(), SECOND).is_err());
+        drop(first);
+        assert!(Journal::open(&folder.journal(), SECOND).is_ok());
+    }
+
+    #[test]
+    fn more_sessions_than_there_is_room_for_go_without() {
+        let folder = Folder::new("room");
+        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+        let open = |n: usize| journal.open(&key(&format!("s{n}")), 1, 1).is_some();
+        assert!((0..SLOTS).all(open));
+        assert!(!open(SLOTS));
+        assert!(open(0));
+    }
+
+    #[test]
+    fn names_of_any_length_fit() {
+        let folder = Folder::new("names");
+        let long = SessionKey {
+            tenant: TenantId::new("t".repeat(TOKEN_BYTES_MAX)).unwrap(),
+            session: SessionId::new("s".repeat(TOKEN_BYTES_MAX)).unwrap(),
+        };
+        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+        journal.open(&long, 1, 1).unwrap().burned();
+        drop(journal);
+        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
+        assert_eq!((owes[0].grant.session.clone(), owes[0].used), (long, 1));
+    }
+}
