@@ -1,11 +1,11 @@
 //! The log read again, as simply as can be: sums over all its events, no state but what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use squall_domain::event::{BoundScope, Event, LeverEvent};
 use squall_domain::world::Entry;
 use squall_proto::vocabulary::blast_radius::{BlastRadius, Strictness};
-use squall_proto::vocabulary::id::Holder;
+use squall_proto::vocabulary::id::{Holder, RequestId};
 use squall_proto::vocabulary::session::SessionSpec;
 
 use crate::shim::Injection;
@@ -17,6 +17,7 @@ type Grant = (Holder, u64);
 pub(crate) struct Book {
     pub(crate) issued: BTreeMap<Grant, u32>,
     pub(crate) closed: BTreeMap<Grant, u32>,
+    commands: BTreeSet<RequestId>,
     bound: Option<BoundScope>,
     /// The session's own subject holds a stop of any kind.
     over: bool,
@@ -35,6 +36,10 @@ impl Book {
             match entry {
                 Entry::Session(_, record) => {
                     for recorded in &record.events {
+                        if let Some(command) = &recorded.command {
+                            let new = book.commands.insert(command.request.clone());
+                            assert!(new, "{command:?} is in the log twice");
+                        }
                         book.event(spec, &recorded.event);
                     }
                 }
@@ -212,5 +217,5 @@ fn most<K: Ord>(injections: &[Injection], limit: u32, key: impl Fn(&Injection) -
 }
 
 fn distinct<K: Ord>(injections: &[Injection], key: impl Fn(&Injection) -> K) -> usize {
-    injections.iter().map(key).collect::<std::collections::BTreeSet<_>>().len()
+    injections.iter().map(key).collect::<BTreeSet<_>>().len()
 }

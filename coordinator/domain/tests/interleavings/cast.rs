@@ -46,9 +46,9 @@ pub(crate) fn specs() -> Vec<(&'static str, Arc<SessionSpec>)> {
         ("single_trace", spec(8, &[], level("single_trace"))),
         (
             "multi_tenant",
-            spec(7, &[ACME, GLOBEX], |safety| {
+            spec(9, &[ACME, GLOBEX], |safety| {
                 safety.max_per_tenant =
-                    BTreeMap::from([(ACME.to_owned(), 4), (GLOBEX.to_owned(), 5)]);
+                    BTreeMap::from([(ACME.to_owned(), 2), (GLOBEX.to_owned(), 3)]);
                 safety.max_per_agent = Some(3);
             }),
         ),

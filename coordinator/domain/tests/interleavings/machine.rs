@@ -18,6 +18,17 @@ use crate::cast::{ACME, GLOBEX, key_of, tenant};
 use crate::replica::own;
 use crate::shim::{Injection, Shim};
 
+/// What the log holds when a run begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening {
+    /// The session was started; both replicas know.
+    Started,
+    /// It waits to be started.
+    Draft,
+    /// The same, and nobody knows yet that a lever is engaged.
+    Lever,
+}
+
 /// One step; numbers choose among what is there.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -33,6 +44,8 @@ pub(crate) enum Step {
     Forge(usize, u8),
     /// An Ask that nothing delays.
     Serve(usize, usize, u8),
+    /// Two shims ask, and one append answers both.
+    ServeTwo(usize, u8),
     /// A Close that nothing delays.
     TakeBack(usize, usize),
     /// A replica receives a message.
@@ -114,8 +127,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The session was created and started; both replicas know.
-    pub(crate) fn new(spec: &Arc<SessionSpec>) -> Self {
+    pub(crate) fn new(spec: &Arc<SessionSpec>, opening: Opening) -> Self {
         let mut machine = Self {
             key: key_of(spec),
             spec: Arc::clone(spec),
@@ -134,13 +146,17 @@ impl Machine {
             conflicts: 0,
             checked: Default::default(),
         };
-        for event in [Session::created(Arc::clone(spec), 1, [1; 32]), Event::Started { shims: 3 }] {
+        let created = Session::created(Arc::clone(spec), 1, [1; 32]);
+        let started = matches!(opening, Opening::Started).then_some(Event::Started { shims: 3 });
+        for event in [created].into_iter().chain(started) {
             machine.append(0, vec![own(event)]);
             machine.arrive(0);
             machine.fold(0);
+            machine.fold(1);
         }
-        machine.fold(1);
-        machine.fold(1);
+        if matches!(opening, Opening::Lever) {
+            machine.step(&Step::Engage(0));
+        }
         machine
     }
 
@@ -164,13 +180,20 @@ impl Machine {
             Step::Serve(shim, replica, with) => {
                 if self.shims[shim].ask(with, self.now) {
                     self.send_ask(shim);
-                    self.round_trip(replica);
+                    self.round_trip(replica, &[NEWEST]);
+                }
+            }
+            Step::ServeTwo(replica, with) => {
+                if self.shims[0].ask(with, self.now) & self.shims[1].ask(with, self.now) {
+                    self.send_ask(0);
+                    self.send_ask(1);
+                    self.round_trip(replica, &[NEWEST, NEWEST + 1]);
                 }
             }
             Step::TakeBack(shim, replica) => {
                 self.shims[shim].give_back(self.now);
                 self.send_closes(shim);
-                self.round_trip(replica);
+                self.round_trip(replica, &[NEWEST]);
             }
             Step::Up(replica, at) => self.receive(replica, &[at]),
             Step::UpTwo(replica, at, other) => self.receive(replica, &[at, other]),
@@ -278,15 +301,17 @@ impl Machine {
         self.send_close(forger, u64::from(u32::MAX), used);
     }
 
-    /// The newest message reaches a replica that has seen everything, its append the log, and the answer the shim.
-    pub(crate) fn round_trip(&mut self, replica: usize) {
+    /// These messages reach a replica that has seen everything, its append the log, and the answers the shims.
+    fn round_trip(&mut self, replica: usize, messages: &[u8]) {
         while self.fold_next(replica) {}
-        self.receive(replica, &[NEWEST]);
+        self.receive(replica, messages);
         if let Some(at) = self.wire.iter().position(|append| append.by == replica) {
             self.arrive(u8::try_from(at).unwrap_or(u8::MAX));
         }
         while self.fold_next(replica) {}
-        self.deliver(NEWEST);
+        for answer in 0..messages.len() {
+            self.deliver(NEWEST + u8::try_from(answer).unwrap_or(0));
+        }
     }
 
     /// With a process, its faults end.

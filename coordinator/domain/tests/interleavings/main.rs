@@ -16,15 +16,18 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use self::cast::specs;
-use self::machine::{Machine, Step};
+use self::machine::{Machine, Opening, Step};
 use self::reached::Reached;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let shim = prop::sample::select(vec![0, 0, 1, 1, 2_usize]);
     let (replica, any) = (0..2_usize, any::<u8>());
+    // One of them lags behind.
+    let ahead = prop::sample::select(vec![0, 0, 0, 1_usize]);
     let step = prop_oneof![
-        80 => (shim.clone(), replica.clone(), any)
+        80 => (shim.clone(), ahead.clone(), any)
             .prop_map(|(shim, replica, with)| Step::Serve(shim, replica, with)),
+        12 => (replica.clone(), any).prop_map(|(replica, with)| Step::ServeTwo(replica, with)),
         12 => (shim.clone(), replica.clone())
             .prop_map(|(shim, replica)| Step::TakeBack(shim, replica)),
         12 => (shim.clone(), any).prop_map(|(shim, with)| Step::Ask(shim, with)),
@@ -41,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         30 => any.prop_map(Step::Down),
         60 => any.prop_map(Step::Arrive),
         6 => replica.clone().prop_map(Step::Unanswered),
-        50 => replica.clone().prop_map(Step::Fold),
+        40 => ahead.prop_map(Step::Fold),
         6 => (replica.clone(), any).prop_map(|(replica, with)| Step::Command(replica, with)),
         1 => any.prop_map(Step::Engage),
         1 => any.prop_map(Step::Release),
@@ -54,11 +57,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..300)
 }
 
+fn openings() -> impl Strategy<Value = Opening> {
+    prop_oneof![8 => Just(Opening::Started), 1 => Just(Opening::Draft), 1 => Just(Opening::Lever)]
+}
+
 proptest! {
     /// I1 to I6 and I8 to I12.
     #[test]
-    fn no_interleaving_breaks_a_bound(spec in 0..specs().len(), steps in steps()) {
-        let mut machine = Machine::new(&specs()[spec].1);
+    fn no_interleaving_breaks_a_bound(
+        spec in 0..specs().len(),
+        opening in openings(),
+        steps in steps(),
+    ) {
+        let mut machine = Machine::new(&specs()[spec].1, opening);
         for step in &steps {
             machine.step(step);
             machine.check();
@@ -71,12 +82,12 @@ proptest! {
 #[test]
 fn the_interleavings_reach_what_matters() {
     let mut runner = TestRunner::deterministic();
-    let strategy = steps();
+    let strategy = (openings(), steps());
     let mut reached = Reached::default();
     for (_, spec) in specs() {
         for _ in 0..20 {
-            let steps = strategy.new_tree(&mut runner).unwrap().current();
-            let mut machine = Machine::new(&spec);
+            let (opening, steps) = strategy.new_tree(&mut runner).unwrap().current();
+            let mut machine = Machine::new(&spec, opening);
             steps.iter().for_each(|step| machine.step(step));
             reached.add(&machine);
         }

@@ -129,7 +129,9 @@ impl Machine {
 
     pub(crate) fn command(&mut self, replica: usize, with: u8) {
         self.commands += 1;
+        let draft = self.session(replica).phase == Phase::Draft;
         let command = match with % 32 {
+            0..=29 if draft => ClientCommand::Start,
             0..=8 => ClientCommand::Pause,
             9..=29 => ClientCommand::Resume,
             30 => ClientCommand::Stop,
@@ -137,7 +139,10 @@ impl Machine {
         };
         // Some commands are sent twice, also to the other replica.
         let request = RequestId::new(format!("r{}", self.commands / 2)).unwrap();
-        let outlook = Outlook { shims: 3, log_is_synced: true, ..Outlook::default() };
+        let world = &self.replicas[replica].world;
+        let engaged = world.engaged_for(self.session(replica));
+        let engaged = engaged.map(|(scope, _)| (scope.to_string(), "fire".to_owned()));
+        let outlook = Outlook { shims: 3, log_is_synced: true, engaged, ..Outlook::default() };
         let Ok(events) = self.session(replica).decide(&request, &command, &outlook) else { return };
         let actor = Actor::new("ann").unwrap();
         let by = CommandRef { request, actor, kind: command.kind() };
@@ -220,6 +225,10 @@ impl Machine {
         for recorded in &append.record.events {
             if matches!(recorded.event, Event::Aborted { .. }) {
                 self.stopped_at.get_or_insert(self.now);
+            }
+            if matches!(recorded.event, Event::Ended { .. }) {
+                let usable: u64 = self.shims.iter().map(|shim| shim.usable(self.now)).sum();
+                assert_eq!(usable, 0, "it ended with permits in hands: {recorded:?}");
             }
         }
         self.log.push(Entry::Session(self.key.clone(), append.record));
