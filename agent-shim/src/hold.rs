@@ -1,31 +1,22 @@
-//! Waiting in the host's own runtime on behalf of a fault, and never longer than the fault may.
+//! What the adapters do on behalf of a fault, beside their protocol: wait, and keep a failure of ours from the host.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use squall_proto::vocabulary::limits::CLAIM_WAIT;
-use squall_shim_core::{Directive, Verdict};
-use tokio::time::{Instant, sleep};
+use squall_shim_core::{Directive, NotApplied, Verdict};
 
-/// How often a wait looks whether it may go on. A tenth of the grace that a stop gives
-/// ([`CANCEL_GRACE`](squall_proto::vocabulary::limits::CANCEL_GRACE)).
+use crate::Shim;
+
+/// How often an adapter looks whether an answer that it waits for is still to be changed. A tenth of the grace that a
+/// stop gives ([`CANCEL_GRACE`](squall_proto::vocabulary::limits::CANCEL_GRACE)).
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// How often a claim looks for its permit: it waits 20 ms at most.
-const CLAIM_LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// The directive of a verdict, once a claim among them has its permit or has waited for it in vain.
-pub(crate) async fn settled(verdict: Verdict) -> Option<Directive> {
-    let claim = match verdict {
-        Verdict::Pass => return None,
-        Verdict::Inject(directive) => return Some(directive),
-        Verdict::Claim(claim) => claim,
-    };
-    let until = Instant::now() + CLAIM_WAIT;
-    while !claim.is_ready() && Instant::now() < until {
-        sleep(CLAIM_LOOK_EVERY).await;
-    }
-    match claim.settle() {
+/// The directive of a verdict, once a claim has its permit or has waited for it in vain.
+pub(crate) async fn settled(shim: &Shim, verdict: Verdict) -> Option<Directive> {
+    match verdict {
+        Verdict::Pass => None,
         Verdict::Inject(directive) => Some(directive),
-        Verdict::Pass | Verdict::Claim(_) => None,
+        Verdict::Claim(claim) => shim.claim(claim).await,
     }
 }
 
@@ -38,19 +29,16 @@ pub(crate) struct Held {
     pub(crate) complete: bool,
 }
 
-/// Holds a call as long as its directive says and may go on. A hold of no time is complete at once and engages nothing.
-pub(crate) async fn hold(directive: &mut Directive) -> Held {
-    let time = directive.effect().hold;
-    if time.is_zero() {
-        return Held { time, complete: true };
+/// Holds a call as long as its directive says and may go on. No hold at all is complete at once.
+pub(crate) async fn hold(shim: &Shim, directive: &mut Directive) -> Held {
+    if directive.effect().hold.is_zero() {
+        return Held { time: Duration::ZERO, complete: true };
     }
-    let start = Instant::now();
-    directive.engage();
-    while let Some(left) = time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
-        if !directive.is_live() {
-            return Held { time: start.elapsed(), complete: false };
-        }
-        sleep(left.min(LOOK_EVERY)).await;
-    }
-    Held { time: start.elapsed(), complete: directive.is_live() }
+    let time = shim.delay(directive).await;
+    Held { time, complete: directive.is_live() }
+}
+
+/// Does a piece of the fault's work. A panic in it is a fault of the shim, and none of the host's business.
+pub(crate) fn unharmed<T>(work: impl FnOnce() -> Result<T, NotApplied>) -> Result<T, NotApplied> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(NotApplied::Adapter))
 }

@@ -22,24 +22,27 @@
 //! that needs the trace of each call is armed only where the host says that each call has one
 //! ([`ChaosTransport::traced`]).
 
+mod change;
+mod detour;
 mod seat;
 mod underway;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::rmcp::RoleClient;
 use ::rmcp::model::{ClientNotification, ClientRequest, JsonRpcMessage, RequestId, ServerResult};
 use ::rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use ::rmcp::transport::Transport;
-use futures::future::{BoxFuture, Either};
-use squall_proto::vocabulary::call::{Point, Shape};
+use futures::future::Either;
+use squall_proto::vocabulary::call::Point;
 use squall_proto::vocabulary::id::{AgentName, TraceId};
-use squall_shim_core::rewrite::{self, InputRewrite, OutputRewrite};
-use squall_shim_core::{Act, Directive, Ended, FailureKind, NotApplied, Registry, Verdict, render};
-use tokio::sync::{Notify, mpsc, oneshot};
+use squall_shim_core::{Ended, Verdict};
+use tokio::sync::mpsc;
 
-use crate::hold::{LOOK_EVERY, hold, settled};
+use crate::Shim;
+use crate::hold::{LOOK_EVERY, unharmed};
+use change::change_output;
+use detour::{Arrival, Departure, Detour};
 use seat::{Caller, Seat};
 use underway::{State, Underway};
 
@@ -89,21 +92,6 @@ impl<M> Door<M> {
     }
 }
 
-/// A request that goes out later than it was handed over. Only the transport's own loop has the inner transport, so the
-/// request goes there, and the future that sends it comes back.
-struct Departure<E> {
-    message: Tx,
-    reply: oneshot::Sender<BoxFuture<'static, Result<(), E>>>,
-}
-
-/// An answer that the server did not give; without a message the connection breaks.
-struct Arrival {
-    message: Option<Rx>,
-    directive: Directive,
-    caller: Caller,
-    held: Duration,
-}
-
 impl<T: Transport<RoleClient>> std::fmt::Debug for ChaosTransport<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChaosTransport").field("seat", &self.seat).finish_non_exhaustive()
@@ -112,15 +100,10 @@ impl<T: Transport<RoleClient>> std::fmt::Debug for ChaosTransport<T> {
 
 impl<T: Transport<RoleClient>> ChaosTransport<T> {
     /// Wraps `inner`, the connection of `agent` to `counterpart`.
-    pub fn new(
-        inner: T,
-        registry: &Arc<Registry>,
-        agent: AgentName,
-        counterpart: Counterpart,
-    ) -> Self {
+    pub fn new(inner: T, shim: &Shim, agent: AgentName, counterpart: Counterpart) -> Self {
         Self {
             inner,
-            seat: Seat::new(Arc::clone(registry), agent, counterpart.point()),
+            seat: Seat::new(shim.clone(), agent, counterpart.point()),
             underway: Arc::default(),
             departures: Door::new(),
             arrivals: Door::new(),
@@ -157,7 +140,8 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
         if self.underway.is_full() {
             return None;
         }
-        match caller.site.decide(&caller.call()) {
+        // A panic of ours lets the call pass.
+        match unharmed(|| Ok(caller.site.decide(&caller.call()))).unwrap_or(Verdict::Pass) {
             Verdict::Pass => {
                 self.underway.watch(request.id.clone(), caller, State::Untouched);
                 None
@@ -170,6 +154,7 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
 
     fn detour(&self, id: RequestId, caller: Caller, message: Tx) -> Detour<T::Error> {
         Detour {
+            shim: self.seat.shim().clone(),
             id,
             caller,
             message,
@@ -263,177 +248,6 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for ChaosTransport<T> {
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.inner.close()
     }
-}
-
-/// The way of one call that was chosen.
-struct Detour<E> {
-    id: RequestId,
-    caller: Caller,
-    message: Tx,
-    underway: Arc<Underway>,
-    departures: mpsc::Sender<Departure<E>>,
-    arrivals: mpsc::Sender<Arrival>,
-}
-
-/// What an act makes of a call.
-enum Turn {
-    Proceed,
-    Answer(Rx),
-    Break,
-    Request(Tx),
-    ExpectOutput,
-    Impossible(NotApplied),
-}
-
-impl<E> Detour<E> {
-    async fn run(self, verdict: Verdict, given_up: Arc<Notify>) -> Result<(), E> {
-        let Some(mut directive) = settled(verdict).await else {
-            return self.go(State::Untouched).await;
-        };
-        let held = tokio::select! {
-            biased;
-            held = hold(&mut directive) => held,
-            // A directive that is dropped counts for what it did until then.
-            () = given_up.notified() => return Ok(()),
-        };
-        if !held.complete {
-            directive.applied(&self.caller.call(), held.time);
-            return self.go(State::Untouched).await;
-        }
-        match self.turn(&directive) {
-            Turn::Proceed => {
-                directive.applied(&self.caller.call(), held.time);
-                self.go(State::Untouched).await
-            }
-            Turn::Answer(answer) => self.arrive(Some(answer), directive, held.time).await,
-            Turn::Break => self.arrive(None, directive, held.time).await,
-            Turn::Request(changed) => self.go_changed(changed, directive, held.time).await,
-            Turn::ExpectOutput => self.go(State::Expected(directive)).await,
-            Turn::Impossible(why) => {
-                directive.not_applied(&self.caller.call(), why);
-                self.go(State::Untouched).await
-            }
-        }
-    }
-
-    fn turn(&self, directive: &Directive) -> Turn {
-        match directive.effect().act {
-            Act::Proceed => Turn::Proceed,
-            Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
-            Act::Fail(failure) => {
-                let request = serde_json::to_vec(&self.message).unwrap_or_default();
-                let tool = self.caller.site.tool().as_str();
-                let answer = render::failure(&failure, Shape::McpJsonRpc, tool, &request);
-                match serde_json::from_slice(&answer.body) {
-                    Ok(answer) => Turn::Answer(answer),
-                    Err(_) => Turn::Impossible(NotApplied::Adapter),
-                }
-            }
-            Act::RewriteInput(cut) => match changed_input(&cut, self.point(), &self.message) {
-                Ok(changed) => Turn::Request(changed),
-                Err(why) => Turn::Impossible(why),
-            },
-            Act::RewriteOutput(_) => Turn::ExpectOutput,
-        }
-    }
-
-    fn point(&self) -> Point {
-        self.caller.site.seam().point
-    }
-
-    /// Sends the call as it is, unless the host gave it up.
-    async fn go(self, state: State) -> Result<(), E> {
-        if !self.underway.resume(&self.id, state) {
-            return Ok(());
-        }
-        depart(&self.departures, self.message).await.unwrap_or(Ok(()))
-    }
-
-    async fn go_changed(self, changed: Tx, directive: Directive, held: Duration) -> Result<(), E> {
-        if !self.underway.resume(&self.id, State::InputChanged) {
-            return Ok(());
-        }
-        let sent = depart(&self.departures, changed).await;
-        match &sent {
-            Some(Ok(())) => directive.applied(&self.caller.call(), held),
-            Some(Err(_)) => directive.not_applied(&self.caller.call(), NotApplied::CallFailed),
-            None => directive.not_applied(&self.caller.call(), NotApplied::Dropped),
-        }
-        sent.unwrap_or(Ok(()))
-    }
-
-    /// Hands over an answer of our own, unless the host gave the call up.
-    async fn arrive(
-        self,
-        message: Option<Rx>,
-        directive: Directive,
-        held: Duration,
-    ) -> Result<(), E> {
-        if self.underway.finish(&self.id).is_some() {
-            let arrival = Arrival { message, directive, caller: self.caller, held };
-            self.arrivals.send(arrival).await.ok();
-        }
-        Ok(())
-    }
-}
-
-/// Sends `message` from the transport's own loop. `None`: the transport is gone.
-async fn depart<E>(departures: &mpsc::Sender<Departure<E>>, message: Tx) -> Option<Result<(), E>> {
-    let (reply, sending) = oneshot::channel();
-    departures.send(Departure { message, reply }).await.ok()?;
-    Some(sending.await.ok()?.await)
-}
-
-/// The request with changed arguments: only they are taken from the rewritten message.
-fn changed_input(cut: &InputRewrite<'_>, point: Point, message: &Tx) -> Result<Tx, NotApplied> {
-    let body = serde_json::to_vec(message).map_err(|_| NotApplied::Adapter)?;
-    let rewritten = rewrite::input(cut, point, Shape::McpJsonRpc, &body)?;
-    let mut rewritten: serde_json::Value =
-        serde_json::from_slice(&rewritten).map_err(|_| NotApplied::Adapter)?;
-    let mut changed = message.clone();
-    if let JsonRpcMessage::Request(request) = &mut changed
-        && let ClientRequest::CallToolRequest(call) = &mut request.request
-        && let serde_json::Value::Object(arguments) = rewritten["params"]["arguments"].take()
-    {
-        call.params.arguments = Some(arguments);
-        return Ok(changed);
-    }
-    Err(NotApplied::Unexpected)
-}
-
-/// The answer as its directive wants it; as the server gave it where that can't be, or where the session has stopped.
-fn change_output(directive: Directive, caller: &Caller, message: Rx) -> Rx {
-    if !directive.is_live() {
-        directive.not_applied(&caller.call(), NotApplied::Dropped);
-        return message;
-    }
-    let changed = match directive.effect().act {
-        Act::RewriteOutput(rewrite) => changed_output(&rewrite, caller.site.seam().point, &message),
-        Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-    };
-    match changed {
-        Ok(changed) => {
-            directive.applied(&caller.call(), Duration::ZERO);
-            changed
-        }
-        Err(why) => {
-            directive.not_applied(&caller.call(), why);
-            message
-        }
-    }
-}
-
-fn changed_output(
-    rewrite: &OutputRewrite<'_>,
-    point: Point,
-    message: &Rx,
-) -> Result<Rx, NotApplied> {
-    let body = serde_json::to_vec(message).map_err(|_| NotApplied::Adapter)?;
-    let changed = rewrite::output(rewrite, point, Shape::McpJsonRpc, &body)?;
-    let changed: Rx = serde_json::from_slice(&changed).map_err(|_| NotApplied::Adapter)?;
-    // What the client's types can't tell apart would reach nobody.
-    let reaches = serde_json::to_vec(&changed).is_ok_and(|changed| changed != body);
-    if reaches { Ok(changed) } else { Err(NotApplied::NothingToDamage) }
 }
 
 fn cancelled(message: &Tx) -> Option<&RequestId> {

@@ -1,37 +1,43 @@
 //! A session of this process alone, for the adapters' tests.
 
-use std::sync::Arc;
-
+use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::Fault;
 use squall_proto::vocabulary::id::{ExperimentName, ToolName};
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::target::{Probability, Selector};
-use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
-use squall_shim_core::{Clock, Local};
+
+use crate::Shim;
+
+/// A delay that no test waits for: it ends when the session is stopped.
+pub(crate) const FOREVER_MS: u64 = 60_000;
 
 /// Faults, each at the tools named (all of them if none is), with probability `p`.
-pub(crate) fn local(faults: &[(Fault, &[&str])], p: f64) -> Local {
+pub(crate) fn local(faults: &[(Fault, &[&str])], p: f64) -> Shim {
     let experiments = faults.iter().enumerate().map(|(n, (fault, tools))| Experiment {
-        name: ExperimentName::new(format!("experiment {n}")).unwrap(),
+        name: ExperimentName::new(format!("experiment {n}")).expect("a name"),
         fault: fault.clone(),
-        probability: Probability::new(p).unwrap(),
+        probability: Probability::new(p).expect("from 0 to 1"),
         selector: Selector {
             agents: vec![],
-            tools: tools.iter().map(|tool| ToolName::new(*tool).unwrap()).collect(),
+            tools: tools.iter().map(|tool| ToolName::new(*tool).expect("a name")).collect(),
         },
     });
-    Local::new(Arc::new(HostClock), experiments.collect(), 1_000, 7)
+    Shim::local(experiments.collect(), 1_000, 7).expect("threads can be started")
 }
 
-struct HostClock;
+/// The counters of all experiments together.
+pub(crate) fn counts(shim: &Shim) -> Counts {
+    shim.counts().into_iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts))
+}
 
-impl Clock for HostClock {
-    fn now(&self) -> BootNanos {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        BootNanos(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
-    }
+/// Faults under way.
+pub(crate) fn running(shim: &Shim) -> u32 {
+    shim.registry().sessions().iter().map(|live| live.wallet().running()).sum()
+}
 
-    fn wall(&self) -> UnixMillis {
-        UnixMillis(0)
+/// Waits until `is` so; the test's own limit is its patience.
+pub(crate) async fn until(is: impl Fn() -> bool) {
+    while !is() {
+        tokio::task::yield_now().await;
     }
 }

@@ -37,11 +37,12 @@ use squall_proto::vocabulary::limits::FAULT_DURATION_MS_MAX;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_shim_core::render::{self, Rendered};
 use squall_shim_core::{
-    Act, Call, Directive, Ended, FailureKind, NotApplied, Registry, RequestKey, Site, rewrite,
+    Act, Call, Directive, Ended, FailureKind, NotApplied, RequestKey, Site, rewrite,
 };
 use tokio::time::sleep;
 
-use crate::hold::{LOOK_EVERY, hold, settled};
+use crate::Shim;
+use crate::hold::{LOOK_EVERY, hold, unharmed};
 use crate::traceparent::trace_of;
 pub use content::BODY_BYTES_MAX;
 
@@ -54,7 +55,7 @@ pub type Body<R> = http_body_util::Either<R, Full<Bytes>>;
 /// Wraps services of one agent and one tool. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct ChaosLayer {
-    registry: Arc<Registry>,
+    shim: Shim,
     agent: AgentName,
     tool: ToolName,
     seam: Seam,
@@ -63,7 +64,7 @@ pub struct ChaosLayer {
 impl ChaosLayer {
     /// For `agent` calling `tool`; `point` says what that is: a tool, a model, or a peer agent.
     #[must_use]
-    pub fn new(registry: &Arc<Registry>, agent: AgentName, tool: ToolName, point: Point) -> Self {
+    pub fn new(shim: &Shim, agent: AgentName, tool: ToolName, point: Point) -> Self {
         let capabilities = Capabilities {
             block: true,
             rewrite_in: true,
@@ -75,7 +76,7 @@ impl ChaosLayer {
             stable_request_id: false,
         };
         let seam = Seam { name: "tower".to_owned(), point, shape: Shape::Json, capabilities };
-        Self { registry: Arc::clone(registry), agent, tool, seam }
+        Self { shim: shim.clone(), agent, tool, seam }
     }
 
     /// The host's word that each request carries `traceparent`, so that sessions may rely on it.
@@ -97,8 +98,8 @@ impl<S> Layer<S> for ChaosLayer {
     type Service = ChaosService<S>;
 
     fn layer(&self, inner: S) -> ChaosService<S> {
-        let site = self.registry.site(&self.agent, &self.tool, &self.seam);
-        ChaosService { inner, registry: Arc::clone(&self.registry), site }
+        let site = self.shim.site(&self.agent, &self.tool, &self.seam);
+        ChaosService { inner, shim: self.shim.clone(), site }
     }
 }
 
@@ -106,7 +107,7 @@ impl<S> Layer<S> for ChaosLayer {
 #[derive(Clone, Debug)]
 pub struct ChaosService<S> {
     inner: S,
-    registry: Arc<Registry>,
+    shim: Shim,
     site: Arc<Site>,
 }
 
@@ -154,9 +155,11 @@ impl<S> ChaosService<S> {
     fn caller(&self, headers: &HeaderMap) -> Caller {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let request = REQUEST_ID_HEADERS.iter().find_map(|name| text(name));
+        let fresh = || self.shim.registry().fresh_request();
         Caller {
+            shim: self.shim.clone(),
             site: Arc::clone(&self.site),
-            request: request.map_or_else(|| self.registry.fresh_request(), RequestKey::of),
+            request: request.map_or_else(fresh, RequestKey::of),
             trace: text("traceparent").and_then(trace_of),
         }
     }
@@ -164,6 +167,7 @@ impl<S> ChaosService<S> {
 
 /// One request at its site.
 struct Caller {
+    shim: Shim,
     site: Arc<Site>,
     request: RequestKey,
     trace: Option<TraceId>,
@@ -192,27 +196,31 @@ impl Caller {
         R: BodyExt<Data = Bytes>,
         R::Error: Into<BoxError>,
     {
-        let verdict = self.site.decide(&self.call());
-        let Some(mut directive) = settled(verdict).await else {
+        let Some(mut directive) = self.shim.decide(&self.site, &self.call()).await else {
             return self.pass(inner, request, Ended::Failed).await;
         };
-        let held = hold(&mut directive).await;
-        let turn = if held.complete { self.turn(&directive) } else { Turn::Proceed };
+        let held = hold(&self.shim, &mut directive).await;
+        // What is cut short does nothing but end.
+        let turn = if held.complete { self.turn(&directive) } else { Ok(Turn::Proceed) };
         match turn {
-            Turn::Proceed => {
+            Err(why) => {
+                directive.not_applied(&self.call(), why);
+                self.pass(inner, request, Ended::Failed).await
+            }
+            Ok(Turn::Proceed) => {
                 directive.applied(&self.call(), held.time);
                 self.pass(inner, request, Ended::Failed).await
             }
-            Turn::Answer(rendered) => {
+            Ok(Turn::Answer(rendered)) => {
                 let response = response(rendered)?;
                 self.failed(directive, held.time);
                 Ok(response.map(Body::Right))
             }
-            Turn::Break => {
+            Ok(Turn::Break) => {
                 self.failed(directive, held.time);
                 Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
             }
-            Turn::ChangeInput => {
+            Ok(Turn::ChangeInput) => {
                 let (request, changed) = self.change_input(&directive, request).await?;
                 match changed {
                     Ok(()) => directive.applied(&self.call(), held.time),
@@ -221,21 +229,23 @@ impl Caller {
                 let ended = if changed.is_ok() { Ended::FailedByInjection } else { Ended::Failed };
                 self.pass(inner, request, ended).await
             }
-            Turn::ExpectOutput => self.expect(inner, request, directive).await,
+            Ok(Turn::ExpectOutput) => self.expect(inner, request, directive).await,
         }
     }
 
-    fn turn(&self, directive: &Directive) -> Turn {
-        match directive.effect().act {
-            Act::Proceed => Turn::Proceed,
-            Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
-            Act::Fail(failure) => {
-                let tool = self.site.tool().as_str();
-                Turn::Answer(render::failure(&failure, Shape::Json, tool, &[]))
-            }
-            Act::RewriteInput(_) => Turn::ChangeInput,
-            Act::RewriteOutput(_) => Turn::ExpectOutput,
-        }
+    fn turn(&self, directive: &Directive) -> Result<Turn, NotApplied> {
+        unharmed(|| {
+            Ok(match directive.effect().act {
+                Act::Proceed => Turn::Proceed,
+                Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
+                Act::Fail(failure) => {
+                    let tool = self.site.tool().as_str();
+                    Turn::Answer(render::failure(&failure, Shape::Json, tool, &[]))
+                }
+                Act::RewriteInput(_) => Turn::ChangeInput,
+                Act::RewriteOutput(_) => Turn::ExpectOutput,
+            })
+        })
     }
 
     fn failed(&self, directive: Directive, held: Duration) {
@@ -274,10 +284,10 @@ impl Caller {
             Err(why) => return Ok((Request::from_parts(parts, body), Err(why))),
         };
         let whole = body.collect().await.map_err(Into::into)?.to_bytes();
-        let changed = match directive.effect().act {
+        let changed = unharmed(|| match directive.effect().act {
             Act::RewriteInput(cut) => rewrite::input(&cut, self.point(), shape, &whole),
             Act::Proceed | Act::Fail(_) | Act::RewriteOutput(_) => Err(NotApplied::Adapter),
-        };
+        });
         let changed = changed.map(Bytes::from);
         let outcome = changed.as_ref().map(|_| ()).map_err(|why| *why);
         let body = changed.unwrap_or(whole);
@@ -342,10 +352,10 @@ impl Caller {
                 return Err(error.into());
             }
         };
-        let changed = match directive.effect().act {
+        let changed = unharmed(|| match directive.effect().act {
             Act::RewriteOutput(how) => rewrite::output(&how, self.point(), shape, &whole),
             Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-        };
+        });
         let body = match changed {
             Ok(changed) => {
                 directive.applied(&self.call(), Duration::ZERO);

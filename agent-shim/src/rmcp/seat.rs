@@ -8,8 +8,9 @@ use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::id::{AgentName, ToolName, TraceId};
 use squall_proto::vocabulary::limits::{ANNOUNCED_MAX, FAULT_DURATION_MS_MAX};
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
-use squall_shim_core::{Call, Registry, RequestKey, Site};
+use squall_shim_core::{Call, RequestKey, Site};
 
+use crate::Shim;
 use crate::traceparent::trace_of;
 
 /// Where a call says which logical request it belongs to, best first.
@@ -18,7 +19,7 @@ const REQUEST_ID_KEYS: [&str; 2] = ["squall/requestId", "claudecode/toolUseId"];
 /// One agent at one transport.
 #[derive(Debug)]
 pub(super) struct Seat {
-    registry: Arc<Registry>,
+    shim: Shim,
     agent: AgentName,
     seam: Seam,
     trace: Option<TraceId>,
@@ -38,10 +39,14 @@ impl Caller {
     pub(super) fn call(&self) -> Call<'_> {
         Call { request: self.request, trace: self.trace.as_ref() }
     }
+
+    pub(super) fn point(&self) -> Point {
+        self.site.seam().point
+    }
 }
 
 impl Seat {
-    pub(super) fn new(registry: Arc<Registry>, agent: AgentName, point: Point) -> Self {
+    pub(super) fn new(shim: Shim, agent: AgentName, point: Point) -> Self {
         let capabilities = Capabilities {
             block: true,
             rewrite_in: true,
@@ -54,7 +59,11 @@ impl Seat {
             stable_request_id: false,
         };
         let seam = Seam { name: "rmcp".to_owned(), point, shape: Shape::McpJsonRpc, capabilities };
-        Self { registry, agent, seam, trace: None, sites: HashMap::new() }
+        Self { shim, agent, seam, trace: None, sites: HashMap::new() }
+    }
+
+    pub(super) fn shim(&self) -> &Shim {
+        &self.shim
     }
 
     pub(super) fn in_trace(&mut self, trace: TraceId) {
@@ -92,7 +101,7 @@ impl Seat {
         };
         let request = REQUEST_ID_KEYS.iter().find_map(|key| text(key));
         let request = request.map_or_else(
-            || self.registry.fresh_request(),
+            || self.shim.registry().fresh_request(),
             |request_id| RequestKey::of(&request_id),
         );
         let trace = text("traceparent").and_then(|traceparent| trace_of(&traceparent));
@@ -102,7 +111,7 @@ impl Seat {
     fn site(&mut self, tool: &str) -> Option<&Arc<Site>> {
         if !self.sites.contains_key(tool) && self.sites.len() < ANNOUNCED_MAX {
             let name = ToolName::new(tool).ok()?;
-            let site = self.registry.site(&self.agent, &name, &self.seam);
+            let site = self.shim.site(&self.agent, &name, &self.seam);
             self.sites.insert(tool.to_owned(), site);
         }
         self.sites.get(tool)

@@ -3,26 +3,23 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
+use super::*;
+use crate::testing::{FOREVER_MS, counts, local, running, until};
 use ::rmcp::handler::server::wrapper::Parameters;
 use ::rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock, RequestMetaObject,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock,
+    RequestMetaObject,
 };
 use ::rmcp::service::{PeerRequestOptions, RunningService, ServiceError};
 use ::rmcp::transport::async_rw::AsyncRwTransport;
 use ::rmcp::{RoleClient, ServiceExt, tool, tool_handler, tool_router};
 use serde_json::{Value, json};
-use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::{
     Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
     MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
 };
 use squall_proto::vocabulary::named::Named as _;
-use squall_shim_core::Local;
-
-use super::*;
-use crate::testing::local;
 
 /// What the server saw: the tool and its arguments, in order.
 type Seen = Arc<Mutex<Vec<(&'static str, Value)>>>;
@@ -30,6 +27,8 @@ type Seen = Arc<Mutex<Vec<(&'static str, Value)>>>;
 #[derive(Clone, Debug)]
 struct Server {
     seen: Seen,
+    /// `slow` answers once it is open.
+    gate: Arc<tokio::sync::Notify>,
 }
 
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
@@ -45,10 +44,10 @@ impl Server {
         text
     }
 
-    #[tool(description = "Says the same after a while.")]
+    #[tool(description = "Says the same once it may.")]
     async fn slow(&self, Parameters(Text { text }): Parameters<Text>) -> String {
         self.saw("slow", &text);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        self.gate.notified().await;
         text
     }
 
@@ -80,26 +79,32 @@ impl Server {
 struct Pair {
     client: RunningService<RoleClient, ()>,
     seen: Seen,
-    local: Local,
+    gate: Arc<tokio::sync::Notify>,
+    server: tokio::task::JoinHandle<()>,
+    shim: Shim,
 }
 
 impl Pair {
     async fn with(counterpart: Counterpart, faults: &[(Fault, &[&str])], p: f64) -> Self {
-        let local = local(faults, p);
+        let shim = local(faults, p);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let seen = Seen::default();
-        let server = Server { seen: Arc::clone(&seen) };
-        tokio::spawn(async move { server.serve(far).await.unwrap().waiting().await.ok() });
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let server = Server { seen: Arc::clone(&seen), gate: Arc::clone(&gate) };
+        let server = tokio::spawn(async move {
+            let running = server.serve(far).await.unwrap();
+            running.waiting().await.ok();
+        });
         let (read, write) = tokio::io::split(near);
         let agent = AgentName::new("planner").unwrap();
         let transport = ChaosTransport::new(
             AsyncRwTransport::new_client(read, write),
-            local.registry(),
+            &shim,
             agent,
             counterpart,
         );
         let client = ().serve(transport).await.unwrap();
-        Self { client, seen, local }
+        Self { client, seen, gate, server, shim }
     }
 
     async fn tools(fault: Fault) -> Self {
@@ -117,13 +122,9 @@ impl Pair {
         self.seen.lock().unwrap().clone()
     }
 
-    fn counts(&self) -> Counts {
-        self.local.counts().into_iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts))
-    }
-
     #[track_caller]
     fn assert_counts(&self, applied: u64, not_applicable: u64) {
-        let counts = self.counts();
+        let counts = counts(&self.shim);
         assert_eq!(
             (counts.applied, counts.not_applicable),
             (applied, not_applicable),
@@ -153,7 +154,7 @@ fn uncooperative(behavior: Behavior) -> Fault {
         behaviors: vec![behavior],
         texts: vec!["I would rather not.".into()],
         keep: 0.5,
-        delay: Delay::Fixed { ms: 150 },
+        delay: Delay::Fixed { ms: 5 },
     })
 }
 
@@ -171,24 +172,31 @@ async fn a_transport_without_a_session_changes_nothing() {
 async fn a_listed_tool_is_known_before_it_is_called() {
     let pair = Pair::with(Counterpart::Tools, &[], 1.0).await;
     pair.client.list_all_tools().await.unwrap();
-    let announced = pair.local.registry().announced();
+    let announced = pair.shim.registry().announced();
     let tools: HashSet<_> = announced.tools.iter().map(|tool| tool.as_str()).collect();
     assert_eq!(tools, HashSet::from(["echo", "slow", "measure", "fail"]));
     assert_eq!(announced.seams[0].name, "rmcp");
 }
 
 #[tokio::test]
-async fn a_held_call_is_answered_later_and_other_calls_overtake_it() {
-    let pair = Pair::with(Counterpart::Tools, &[(latency(300), &["echo"])], 1.0).await;
-    let start = Instant::now();
-    let (held, other) = tokio::join!(
-        async { (pair.call("echo", "held").await.unwrap(), start.elapsed()) },
-        async { (pair.call("measure", "other").await.unwrap(), start.elapsed()) },
-    );
-    assert_eq!(text(&held.0), "held");
-    assert!(held.1 >= Duration::from_millis(300), "{:?}", held.1);
-    assert!(other.1 < Duration::from_millis(250), "{:?}", other.1);
+async fn a_held_call_is_answered_once_it_may_go_on_and_other_calls_overtake_it() {
+    let pair = Pair::with(Counterpart::Tools, &[(latency(FOREVER_MS), &["echo"])], 1.0).await;
+    let (held, ()) = tokio::join!(pair.call("echo", "held"), async {
+        until(|| running(&pair.shim) == 1).await;
+        assert_eq!(pair.call("measure", "other").await.unwrap().is_error, Some(false));
+        assert_eq!(pair.seen(), [("measure", json!("other"))]);
+        pair.shim.kill();
+    });
+    assert_eq!(text(&held.unwrap()), "held");
     assert_eq!(pair.seen(), [("measure", json!("other")), ("echo", json!("held"))]);
+    pair.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_hold_that_is_over_lets_its_call_go_on() {
+    let pair = Pair::tools(latency(5)).await;
+    assert_eq!(text(&pair.call("echo", "held").await.unwrap()), "held");
+    assert_eq!(pair.seen(), [("echo", json!("held"))]);
     pair.assert_counts(1, 0);
 }
 
@@ -205,16 +213,10 @@ async fn a_failing_backend_is_answered_for_and_never_asked() {
 
 #[tokio::test]
 async fn an_unavailable_tool_fails_and_is_never_asked() {
-    for (mode, timeout_ms) in
-        [(Unavailability::Error, 1), (Unavailability::NotFound, 1), (Unavailability::Timeout, 150)]
-    {
-        let pair = Pair::tools(unavailable(mode, timeout_ms)).await;
-        let start = Instant::now();
+    for mode in [Unavailability::Error, Unavailability::NotFound, Unavailability::Timeout] {
+        let pair = Pair::tools(unavailable(mode, 5)).await;
         let answer = pair.call("echo", "hello").await;
         assert!(is_error(&answer), "{mode:?}: {answer:?}");
-        if mode == Unavailability::Timeout {
-            assert!(start.elapsed() >= Duration::from_millis(timeout_ms));
-        }
         assert_eq!(pair.seen(), [], "{mode:?}");
         assert!(!pair.client.is_closed());
         pair.assert_counts(1, 0);
@@ -305,16 +307,12 @@ async fn a_peer_refuses_answers_in_part_in_another_format_or_late() {
     for behavior in Behavior::ALL.iter().copied() {
         let faults: &[(Fault, &[&str])] = &[(uncooperative(behavior), &[])];
         let pair = Pair::with(Counterpart::Agent, faults, 1.0).await;
-        let start = Instant::now();
         let answer = pair.call("echo", whole).await.unwrap();
         match behavior {
             Behavior::Refuse => assert_eq!(text(&answer), "I would rather not."),
             Behavior::Partial => assert!(text(&answer).len() < whole.len()),
             Behavior::WrongFormat => assert_ne!(text(&answer), whole),
-            Behavior::Delay => {
-                assert_eq!(text(&answer), whole);
-                assert!(start.elapsed() >= Duration::from_millis(150));
-            }
+            Behavior::Delay => assert_eq!(text(&answer), whole),
         }
         assert_ne!(answer.is_error, Some(true), "{behavior:?} is an answer, not an error");
         pair.assert_counts(1, 0);
@@ -323,7 +321,7 @@ async fn a_peer_refuses_answers_in_part_in_another_format_or_late() {
 
 #[tokio::test]
 async fn faults_of_tools_leave_a_peer_alone_and_those_of_peers_leave_tools_alone() {
-    let peer = Pair::with(Counterpart::Agent, &[(latency(500), &[])], 1.0).await;
+    let peer = Pair::with(Counterpart::Agent, &[(latency(FOREVER_MS), &[])], 1.0).await;
     let tools = Pair::tools(uncooperative(Behavior::Refuse)).await;
     for pair in [peer, tools] {
         assert_eq!(text(&pair.call("echo", "hello").await.unwrap()), "hello");
@@ -333,14 +331,15 @@ async fn faults_of_tools_leave_a_peer_alone_and_those_of_peers_leave_tools_alone
 
 #[tokio::test]
 async fn a_call_that_is_given_up_while_it_is_held_never_reaches_the_server() {
-    let pair = Pair::with(Counterpart::Tools, &[(latency(2_000), &["echo"])], 1.0).await;
+    let pair = Pair::with(Counterpart::Tools, &[(latency(FOREVER_MS), &["echo"])], 1.0).await;
     let mut params = CallToolRequestParams::new("echo");
     params.arguments = json!({ "text": "late" }).as_object().cloned();
-    let request = ClientRequest::CallToolRequest(::rmcp::model::CallToolRequest::new(params));
-    let options = PeerRequestOptions::with_timeout(Duration::from_millis(100));
+    let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+    let options = PeerRequestOptions::no_options();
     let sent = pair.client.send_request_with_option(request, options).await.unwrap();
-    let answer = sent.await_response().await;
-    assert!(matches!(answer, Err(ServiceError::Timeout { .. })), "{answer:?}");
+    until(|| running(&pair.shim) == 1).await;
+    sent.cancel(Some("changed my mind".into())).await.unwrap();
+    until(|| running(&pair.shim) == 0).await;
     assert!(pair.call("measure", "after").await.is_ok());
     assert_eq!(pair.seen(), [("measure", json!("after"))]);
     // The agent waited for nothing: that is what the fault did to it.
@@ -348,46 +347,46 @@ async fn a_call_that_is_given_up_while_it_is_held_never_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn a_session_that_stops_lets_held_calls_go_on_at_once() {
-    let pair = Pair::tools(latency(30_000)).await;
-    let start = Instant::now();
+async fn a_timeout_that_is_cut_short_by_a_stop_does_not_fail_the_call() {
+    let pair = Pair::tools(unavailable(Unavailability::Timeout, FOREVER_MS)).await;
     let (answer, ()) = tokio::join!(pair.call("echo", "held"), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        pair.local.registry().kill();
+        until(|| running(&pair.shim) == 1).await;
+        pair.shim.kill();
     });
     assert_eq!(text(&answer.unwrap()), "held");
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     pair.assert_counts(1, 0);
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_cut_short_by_a_stop_does_not_fail_the_call() {
-    let pair = Pair::tools(unavailable(Unavailability::Timeout, 30_000)).await;
-    let (answer, ()) = tokio::join!(pair.call("echo", "held"), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        pair.local.registry().kill();
+async fn no_answer_is_changed_after_the_session_stopped_and_a_slow_server_keeps_no_stop_waiting() {
+    let pair = Pair::tools(malformed(Damage::Truncate)).await;
+    let (answer, ()) = tokio::join!(pair.call("slow", "a long answer"), async {
+        until(|| !pair.seen().is_empty()).await;
+        assert_eq!(running(&pair.shim), 1);
+        pair.shim.kill();
+        until(|| running(&pair.shim) == 0).await;
+        pair.gate.notify_one();
     });
-    assert_eq!(text(&answer.unwrap()), "held");
+    assert_eq!(text(&answer.unwrap()), "a long answer");
+    pair.assert_counts(0, 1);
 }
 
 #[tokio::test]
-async fn no_answer_is_changed_after_the_session_stopped() {
+async fn a_server_that_goes_away_by_itself_is_not_counted() {
     let pair = Pair::tools(malformed(Damage::Truncate)).await;
-    let (answer, running) = tokio::join!(pair.call("slow", "a long answer"), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        pair.local.registry().kill();
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        pair.local.registry().sessions().iter().map(|live| live.wallet().running()).sum::<u32>()
+    let (answer, ()) = tokio::join!(pair.call("slow", "x"), async {
+        until(|| !pair.seen().is_empty()).await;
+        pair.server.abort();
     });
-    assert_eq!(text(&answer.unwrap()), "a long answer");
-    assert_eq!(running, 0, "a slow server keeps the stop waiting");
+    assert!(answer.is_err(), "{answer:?}");
+    until(|| running(&pair.shim) == 0).await;
     pair.assert_counts(0, 1);
 }
 
 #[tokio::test]
 async fn answers_keep_the_ids_of_their_calls_under_every_fault_at_once() {
     let faults: &[(Fault, &[&str])] = &[
-        (latency(20), &["echo"]),
+        (latency(5), &["echo"]),
         (Fault::Error(ErrorCodes { codes: vec![500], message: None }), &["echo"]),
         (malformed(Damage::Encoding), &["echo"]),
     ];
@@ -405,7 +404,7 @@ async fn answers_keep_the_ids_of_their_calls_under_every_fault_at_once() {
     });
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().flatten().all(|own| *own), "an answer belongs to another call");
-    let counts = pair.counts();
+    let counts = counts(&pair.shim);
     assert_eq!(counts.chosen, counts.applied + counts.not_applicable);
     assert_eq!(counts.not_applicable, 0);
     assert!(counts.applied > 60, "{counts:?}");
