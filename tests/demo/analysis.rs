@@ -10,7 +10,7 @@ const ROWS_MAX: usize = 5;
 /// What a peer can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Question {
+pub(crate) enum Question {
     /// Which files do these diffs change most?
     BusiestFiles,
     /// Who is at work at the times given?
@@ -19,15 +19,15 @@ pub enum Question {
 
 /// A peer's answer, in the form that was agreed on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// One sentence.
-    pub summary: String,
+    pub(crate) summary: String,
     /// The evidence, most important first.
-    pub rows: Vec<(String, u64)>,
+    pub(crate) rows: Vec<(String, u64)>,
 }
 
 /// Answers `question` from `text`.
-pub fn find(question: Question, text: &str) -> Finding {
+pub(crate) fn find(question: Question, text: &str) -> Finding {
     match question {
         Question::BusiestFiles => busiest_files(text),
         Question::WhoIsAtWork => who_is_at_work(text),

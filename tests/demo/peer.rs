@@ -1,6 +1,5 @@
 //! `demo-peer`: an agent that is itself an MCP server over stdio. Other agents delegate to its one tool `ask`.
 
-#[path = "analysis.rs"]
 mod analysis;
 
 use anyhow::Result;

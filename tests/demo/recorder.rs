@@ -3,8 +3,8 @@
 //!
 //! It ends with whichever side ends first, and takes the server with it.
 
-#[path = "record.rs"]
 mod record;
+mod writing;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -17,7 +17,8 @@ use rmcp::RoleClient;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use record::{Entry, Record, What, incoming, now_ns, outgoing};
+use record::{Entry, What, now_ns};
+use writing::{Record, incoming, outgoing};
 
 type Shared = Arc<Mutex<Record>>;
 

@@ -3,7 +3,7 @@
 //! It is given no plan, no count and no event of Squall's. A call was affected when the two sides tell different
 //! stories: the server never saw it and yet it was answered, or it broke; the server saw other arguments; the agent
 //! saw another answer; or it took the agent far longer than the server needed. Beside the records it knows only what
-//! the operator did with his own hands: when he froze an agent, and when he pulled a cord that cuts delays short.
+//! the operator did with his own hands: when he froze an agent.
 
 use std::collections::BTreeMap;
 
@@ -12,47 +12,48 @@ use serde::Serialize;
 use crate::record::{Digest, Entry, What};
 use crate::round::Round;
 
-/// Time between the two sides that no pipe and no scheduler explains. Delays in the demo are more than twice as long;
-/// 24 agents beside four busy loops on two cores were measured to wait 20 ms at most on the way to the server.
-const DELAY_NS: u64 = 300_000_000;
-/// The same for a call that was under way when delays were cut short: what is left of a delay may be small.
-const CUT_DELAY_NS: u64 = 60_000_000;
-/// On the way back an answer is parsed between the two records: 190 ms for 400 kB in a debug build on busy cores.
-const PARSE_NS_PER_BYTE: u64 = 1_000;
+/// Time between the two sides that no pipe and no scheduler explains: half of the demo's delays. 24 agents on two cores
+/// with a load of 23 were measured to wait 323 ms at most on the way to the server, 20 ms with a load of 6.
+const DELAY_NS: u64 = 600_000_000;
+/// On the way back an answer is parsed between the two records: half a megabyte a second in a debug build on cores that
+/// are ten times too busy.
+const PARSE_NS_PER_BYTE: u64 = 2_000;
 
 /// Both sides' records of one connection.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub(crate) struct Wire {
     /// The agent.
-    pub agent: String,
+    pub(crate) agent: String,
     /// What the agent wrote down.
-    pub near: Vec<Entry>,
+    pub(crate) near: Vec<Entry>,
     /// What stood before the server wrote down.
-    pub far: Vec<Entry>,
+    pub(crate) far: Vec<Entry>,
 }
 
 /// An agent's own answers.
 #[derive(Clone, Debug)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// The agent.
-    pub agent: String,
+    pub(crate) agent: String,
     /// Its rounds.
-    pub rounds: Vec<Round>,
+    pub(crate) rounds: Vec<Round>,
 }
 
-/// What the operator did, in nanoseconds of `CLOCK_BOOTTIME`.
-#[derive(Clone, Debug, Default)]
-pub struct Handiwork {
-    /// The agent that was frozen, from when, until when.
-    pub frozen: Option<(String, u64, u64)>,
-    /// Spans in which delays may have been cut short: around the abort, and while the coordinator was dead.
-    pub cuts: Vec<(u64, u64)>,
+/// An agent that the operator froze.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frozen {
+    /// The agent.
+    pub(crate) agent: String,
+    /// From when, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) from_ns: u64,
+    /// Until when.
+    pub(crate) to_ns: u64,
 }
 
 /// How a call was tampered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Effect {
+pub(crate) enum Effect {
     /// It took far longer than the server needed.
     Delayed,
     /// It was answered and the server never saw it.
@@ -67,33 +68,35 @@ pub enum Effect {
 
 /// One affected call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Affected {
+pub(crate) struct Affected {
     /// The agent.
-    pub agent: String,
+    pub(crate) agent: String,
     /// The tool; `answer` for the agent's own answer.
-    pub tool: String,
+    pub(crate) tool: String,
     /// What was done.
-    pub effect: Effect,
-    /// When the agent had what it had, in nanoseconds of `CLOCK_BOOTTIME`.
-    pub at_ns: u64,
+    pub(crate) effect: Effect,
+    /// When the agent sent it, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) sent_ns: u64,
+    /// When the tampering was over: the server had the call, or the agent had its answer.
+    pub(crate) over_ns: u64,
     /// Time that neither the server nor the operator explains.
-    pub unexplained_ns: u64,
+    pub(crate) unexplained_ns: u64,
 }
 
 /// What the referee found.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Judgement {
+pub(crate) struct Judgement {
     /// Calls and answers that were looked at.
-    pub looked_at: u64,
+    pub(crate) looked_at: u64,
     /// Those that were affected.
-    pub affected: Vec<Affected>,
+    pub(crate) affected: Vec<Affected>,
     /// Longest unexplained time, on the way to the server, of a call that was not: how far the verdict is from noise.
-    pub longest_noise_ns: u64,
+    pub(crate) longest_noise_ns: u64,
 }
 
 impl Judgement {
     /// Affected calls of each effect.
-    pub fn by_effect(&self) -> BTreeMap<Effect, u64> {
+    pub(crate) fn by_effect(&self) -> BTreeMap<Effect, u64> {
         let mut counts = BTreeMap::new();
         for affected in &self.affected {
             *counts.entry(affected.effect).or_default() += 1;
@@ -103,33 +106,34 @@ impl Judgement {
 }
 
 /// Judges every call and every answer.
-pub fn judge(wires: &[Wire], answers: &[Answers], by_hand: &Handiwork) -> Judgement {
+pub(crate) fn judge(wires: &[Wire], answers: &[Answers], frozen: &[Frozen]) -> Judgement {
     let mut judgement = Judgement::default();
     for wire in wires {
         for story in stories(wire) {
-            judgement.weigh(&wire.agent, &story, by_hand);
+            judgement.weigh(&wire.agent, &story, frozen);
         }
     }
     for answer in answers {
         for round in &answer.rounds {
-            judgement.weigh(&answer.agent, &Story::of_answer(round), by_hand);
+            judgement.weigh(&answer.agent, &Story::of_answer(round), frozen);
         }
     }
     judgement
 }
 
 impl Judgement {
-    fn weigh(&mut self, agent: &str, story: &Story<'_>, by_hand: &Handiwork) {
+    fn weigh(&mut self, agent: &str, story: &Story<'_>, frozen: &[Frozen]) {
         self.looked_at += 1;
         let Some(end) = story.end else { return };
-        let unexplained = story.unexplained(agent, end.at_ns, by_hand);
-        match story.effect(end, unexplained, by_hand) {
+        let unexplained = story.unexplained(agent, end.at_ns, frozen);
+        match story.effect(end, unexplained) {
             None => self.longest_noise_ns = self.longest_noise_ns.max(unexplained.there_ns),
             Some(effect) => self.affected.push(Affected {
                 agent: agent.to_owned(),
                 tool: story.tool.to_owned(),
                 effect,
-                at_ns: end.at_ns,
+                sent_ns: story.sent.at_ns,
+                over_ns: story.over_ns(effect, end),
                 unexplained_ns: unexplained.there_ns + unexplained.back_ns,
             }),
         }
@@ -179,12 +183,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn effect(
-        &self,
-        end: Ending<'_>,
-        unexplained: Unexplained,
-        by_hand: &Handiwork,
-    ) -> Option<Effect> {
+    fn effect(&self, end: Ending<'_>, unexplained: Unexplained) -> Option<Effect> {
         match (self.received, end.how) {
             (None, How::Got(_)) => Some(Effect::AnsweredForServer),
             (None, How::Broke) => Some(Effect::Broken),
@@ -197,26 +196,33 @@ impl<'a> Story<'a> {
                 Some(Effect::AnswerChanged)
             }
             (Some(_), How::Got(_) | How::Broke) | (_, How::GaveUp) => {
-                self.is_delayed(end, unexplained, by_hand).then_some(Effect::Delayed)
+                self.is_delayed(unexplained).then_some(Effect::Delayed)
             }
         }
     }
 
-    fn is_delayed(&self, end: Ending<'_>, unexplained: Unexplained, by_hand: &Handiwork) -> bool {
-        let cut = |(from, to): &(u64, u64)| self.sent.at_ns <= *to && *from <= end.at_ns;
-        let there = if by_hand.cuts.iter().any(cut) { CUT_DELAY_NS } else { DELAY_NS };
+    fn over_ns(&self, effect: Effect, end: Ending<'_>) -> u64 {
+        match effect {
+            Effect::Delayed | Effect::ArgumentsChanged => {
+                self.received.map_or(end.at_ns, |received| received.at_ns)
+            }
+            Effect::AnsweredForServer | Effect::Broken | Effect::AnswerChanged => end.at_ns,
+        }
+    }
+
+    fn is_delayed(&self, unexplained: Unexplained) -> bool {
         let parsed = self.answered.map_or(0, |answer| answer.message.bytes * PARSE_NS_PER_BYTE);
-        unexplained.there_ns >= there || unexplained.back_ns >= DELAY_NS + parsed
+        unexplained.there_ns >= DELAY_NS || unexplained.back_ns >= DELAY_NS + parsed
     }
 
     /// The agent's time, less the server's, less the time for which the operator had frozen the agent.
-    fn unexplained(&self, agent: &str, end_ns: u64, by_hand: &Handiwork) -> Unexplained {
-        let frozen = by_hand.frozen.as_ref().filter(|(name, _, _)| name == agent);
+    fn unexplained(&self, agent: &str, end_ns: u64, frozen: &[Frozen]) -> Unexplained {
         let thawed_ns = |from_ns: u64, to_ns: u64| {
-            let overlap = |(_, from, to): &(String, u64, u64)| {
-                to_ns.min(*to).saturating_sub(from_ns.max(*from))
+            let frozen = frozen.iter().filter(|frozen| frozen.agent == agent);
+            let overlap = |frozen: &Frozen| {
+                to_ns.min(frozen.to_ns).saturating_sub(from_ns.max(frozen.from_ns))
             };
-            to_ns.saturating_sub(from_ns).saturating_sub(frozen.map_or(0, overlap))
+            to_ns.saturating_sub(from_ns).saturating_sub(frozen.map(overlap).sum())
         };
         Unexplained {
             there_ns: thawed_ns(self.sent.at_ns, self.received.map_or(end_ns, |m| m.at_ns)),

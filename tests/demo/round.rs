@@ -7,7 +7,7 @@ use crate::record::Digest;
 /// How a round of an agent's work ended, as the agent sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// All as planned.
     Good,
     /// Done, with something second best: a retry's fallback, an older answer.
@@ -18,15 +18,15 @@ pub enum Outcome {
 
 /// One round of an agent's work, with the answer as the agent wrote it and as it left the process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Round {
+pub(crate) struct Round {
     /// When the answer was ready.
-    pub at_ns: u64,
+    pub(crate) at_ns: u64,
     /// When it left.
-    pub done_ns: u64,
+    pub(crate) done_ns: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// What the agent wrote.
-    pub draft: Digest,
+    pub(crate) draft: Digest,
     /// What left the process.
-    pub sent: Digest,
+    pub(crate) sent: Digest,
 }

@@ -1,44 +1,36 @@
 //! What the orchestrator tells an agent to be: one JSON argument.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// An agent's name, temper, craft and tools.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// Name of the agent, and of its records.
-    pub name: String,
+    pub(crate) name: String,
     /// How it deals with trouble.
-    pub temper: Temper,
+    pub(crate) temper: Temper,
     /// What it works on.
-    pub craft: Craft,
+    pub(crate) craft: Craft,
     /// Command of its recorder; the file and the server's command follow.
-    pub recorder: PathBuf,
+    pub(crate) recorder: PathBuf,
     /// Command of its MCP server.
-    pub server: Vec<String>,
+    pub(crate) server: Vec<String>,
     /// Command of the peer that it delegates to; without one it does everything itself.
-    pub peer: Option<Vec<String>>,
+    pub(crate) peer: Option<Vec<String>>,
     /// Folder for its records.
-    pub records: PathBuf,
+    pub(crate) records: PathBuf,
     /// The repository that it works on.
-    pub repository: PathBuf,
+    pub(crate) repository: PathBuf,
     /// Pause between two calls, in milliseconds.
-    pub pause_ms: u64,
-}
-
-impl Assignment {
-    /// See [`Self::pause_ms`].
-    pub fn pause(&self) -> Duration {
-        Duration::from_millis(self.pause_ms)
-    }
+    pub(crate) pause_ms: u64,
 }
 
 /// How an agent deals with trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Temper {
+pub(crate) enum Temper {
     /// One try, no time-out, no second way: the first trouble ends the task.
     Fragile,
     /// Retries with backoff, time-outs, another tool or an older answer, and a look at each result before it is used.
@@ -48,7 +40,7 @@ pub enum Temper {
 /// What an agent works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Craft {
+pub(crate) enum Craft {
     /// Follows a repository, through `mcp-server-git`.
     Git,
     /// Plans meetings across time zones, through `mcp-server-time`.

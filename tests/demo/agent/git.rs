@@ -17,7 +17,7 @@ const DELEGATED_CHARS_MAX: usize = 8 * 1024;
 
 /// What the agent knows about its repository.
 #[derive(Debug, Default)]
-pub struct Repository {
+pub(crate) struct Repository {
     path: String,
     commits: Vec<String>,
     diff: Option<String>,
@@ -27,7 +27,7 @@ pub struct Repository {
 
 impl Repository {
     /// Nothing is known yet.
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.display().to_string(), ..Self::default() }
     }
 
@@ -35,7 +35,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the policy gave up.
-    pub async fn round(&mut self, desk: &mut Desk) -> Given<Value> {
+    pub(crate) async fn round(&mut self, desk: &mut Desk) -> Given<Value> {
         let mut degraded = Degraded::default();
         let commits = degraded.note(self.recent(desk).await?);
         let diff = degraded.note(self.change(desk, &commits).await?);

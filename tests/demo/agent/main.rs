@@ -15,40 +15,74 @@ mod record;
 mod round;
 mod server;
 mod task;
+#[path = "../writing.rs"]
+mod writing;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::{Context, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::Value;
+use squall_shim::Shim;
+use squall_shim::core::{self, Call, RequestKey};
+use squall_shim::vocabulary::id::{AgentName, TraceId};
 use tokio::io::AsyncReadExt;
 
 use assignment::{Assignment, Craft};
 use git::Repository;
 use meeting::Calendar;
-use record::{Digest, Record, now_ns};
+use record::{Digest, now_ns};
 use round::{Outcome, Round};
+use server::Home;
 use task::{Desk, Given};
+use writing::Record;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let text = std::env::args().nth(1).context("the assignment is missing")?;
     let assignment: Assignment = serde_json::from_str(&text).context("read the assignment")?;
-    let mut desk = Desk::new(&assignment);
+    let agent = AgentName::new(&assignment.name)?;
+    let shim = Shim::from_env()?;
+    let mut desk = Desk::new(&Home { assignment: &assignment, agent: &agent, shim: &shim });
     desk.open().await?;
-    let mut rounds =
-        Record::open(&assignment.records.join(format!("{}.rounds.jsonl", assignment.name)))?;
+    let rounds = Record::open(&assignment.records.join(format!("{agent}.rounds.jsonl")))?;
+    let mut worker = Worker { agent, shim, work: Work::new(&assignment), rounds };
     println!("ready");
-    let mut work = Work::new(&assignment);
     let mut end = std::pin::pin!(input_closed());
     while !is_over(&mut end).await {
-        desk.begin(trace_of(&assignment.name, desk.round()));
-        let given = work.round(&mut desk).await;
-        rounds.add(&finished(&assignment.name, given))?;
+        worker.round(&mut desk).await?;
     }
     desk.close().await;
+    worker.shim.shut_down();
     Ok(())
+}
+
+/// An agent with its work.
+struct Worker {
+    agent: AgentName,
+    shim: Shim,
+    work: Work,
+    rounds: Record,
+}
+
+impl Worker {
+    /// Works once, and hands the answer over through the shim: the last place where an agent can be uncooperative.
+    async fn round(&mut self, desk: &mut Desk) -> Result<()> {
+        let trace = format!("{:032x}", trace_of(self.agent.as_str(), desk.round()));
+        desk.begin(&trace);
+        let given = self.work.round(desk).await;
+        let outcome = outcome(self.agent.as_str(), &given);
+        let draft = given.map_or(Value::Null, |(answer, _)| answer).to_string();
+        let trace = TraceId::new(trace)?;
+        let call = Call { request: RequestKey::of(trace.as_str()), trace: Some(&trace) };
+        let at_ns = now_ns();
+        let sent = self.shim.answer_to(&self.agent, &call, draft.clone()).await;
+        let done_ns = now_ns();
+        self.shim.outcome(&trace, reported(outcome));
+        let (draft, sent) = (Digest::of(&draft.into()), Digest::of(&sent.into()));
+        Ok(self.rounds.add(&Round { at_ns, done_ns, outcome, draft, sent })?)
+    }
 }
 
 enum Work {
@@ -72,18 +106,23 @@ impl Work {
     }
 }
 
-fn finished(agent: &str, given: Given<Value>) -> Round {
-    let outcome = match &given {
+fn outcome(agent: &str, given: &Given<Value>) -> Outcome {
+    match given {
         Ok((_, false)) => Outcome::Good,
         Ok((_, true)) => Outcome::Degraded,
         Err(failure) => {
             eprintln!("{agent}: gave up: {failure}");
             Outcome::Failed
         }
-    };
-    let draft = given.map(|(answer, _)| answer).unwrap_or(Value::Null);
-    let at_ns = now_ns();
-    Round { at_ns, done_ns: at_ns, outcome, draft: Digest::of(&draft), sent: Digest::of(&draft) }
+    }
+}
+
+fn reported(outcome: Outcome) -> core::Outcome {
+    match outcome {
+        Outcome::Good => core::Outcome::Ok,
+        Outcome::Degraded => core::Outcome::Degraded,
+        Outcome::Failed => core::Outcome::Failed,
+    }
 }
 
 /// Resolves when the orchestrator closes our input, or dies.

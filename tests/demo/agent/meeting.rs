@@ -22,7 +22,7 @@ const PEOPLE: usize = 3;
 
 /// What the agent knows about its people.
 #[derive(Debug, Default)]
-pub struct Calendar {
+pub(crate) struct Calendar {
     /// The last hour heard of each zone.
     hours: [Option<u64>; ZONES.len()],
     meeting: Option<String>,
@@ -33,7 +33,7 @@ impl Calendar {
     ///
     /// # Errors
     /// When the policy gave up.
-    pub async fn round(&mut self, desk: &mut Desk) -> Given<Value> {
+    pub(crate) async fn round(&mut self, desk: &mut Desk) -> Given<Value> {
         let mut degraded = Degraded::default();
         let people: [usize; PEOPLE] =
             std::array::from_fn(|person| (desk.round() + person * 3) % ZONES.len());

@@ -7,7 +7,7 @@ use super::server::{Call, Failure, Server};
 
 /// Retries, time-outs, and whether results are looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     tries: u32,
     limit: Option<Duration>,
     first_backoff: Duration,
@@ -16,7 +16,7 @@ pub struct Policy {
 
 impl Policy {
     /// The policy of a temper.
-    pub fn of(temper: Temper) -> Self {
+    pub(crate) fn of(temper: Temper) -> Self {
         match temper {
             Temper::Fragile => {
                 Self { tries: 1, limit: None, first_backoff: Duration::ZERO, second_ways: false }
@@ -31,7 +31,7 @@ impl Policy {
     }
 
     /// Whether another way is tried once all tries failed.
-    pub fn has_second_ways(self) -> bool {
+    pub(crate) fn has_second_ways(self) -> bool {
         self.second_ways
     }
 
@@ -39,7 +39,7 @@ impl Policy {
     ///
     /// # Errors
     /// The failure of the last try.
-    pub async fn call<T>(
+    pub(crate) async fn call<T>(
         self,
         server: &mut Server,
         call: &Call,

@@ -15,13 +15,18 @@ use rmcp::service::{
 };
 use rmcp::transport::{TokioChildProcess, Transport};
 use rmcp::{RoleClient, ServiceExt};
+use squall_shim::Shim;
+use squall_shim::rmcp::{ChaosTransport, Counterpart};
+use squall_shim::vocabulary::id::AgentName;
 use tokio::process::Command;
 
-use crate::record::{Entry, Record, What, incoming, now_ns, outgoing};
+use crate::assignment::Assignment;
+use crate::record::{Entry, What, now_ns};
+use crate::writing::{Record, incoming, outgoing};
 
 /// Why a call gave nothing to work with.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The tool ran and said no.
     #[error("the tool failed: {0}")]
     Tool(String),
@@ -41,36 +46,65 @@ pub enum Failure {
 
 /// A tool call, the same over its retries.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// The tool.
-    pub tool: &'static str,
+    pub(crate) tool: &'static str,
     /// Its arguments.
-    pub arguments: JsonObject,
+    pub(crate) arguments: JsonObject,
     /// W3C trace context of the task.
-    pub traceparent: String,
+    pub(crate) traceparent: String,
+}
+
+/// Whose servers they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home<'a> {
+    /// The agent's assignment.
+    pub(crate) assignment: &'a Assignment,
+    /// The agent's name.
+    pub(crate) agent: &'a AgentName,
+    /// Squall in this process.
+    pub(crate) shim: &'a Shim,
 }
 
 /// One server of an agent.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     name: &'static str,
+    counterpart: Counterpart,
     command: Vec<String>,
     recorder: PathBuf,
     records: PathBuf,
-    agent: String,
+    shim: Shim,
+    agent: AgentName,
     connections: u32,
     client: Option<RunningService<RoleClient, ()>>,
 }
 
 impl Server {
-    /// A server that is started with its first call.
-    pub fn new(name: &'static str, command: Vec<String>, home: &super::Assignment) -> Self {
+    /// A server of tools that is started with its first call.
+    pub(crate) fn of_tools(command: &[String], home: &Home<'_>) -> Self {
+        Self::new("tools", Counterpart::Tools, command, home)
+    }
+
+    /// A peer agent that is started with its first call.
+    pub(crate) fn of_peer(command: &[String], home: &Home<'_>) -> Self {
+        Self::new("peer", Counterpart::Agent, command, home)
+    }
+
+    fn new(
+        name: &'static str,
+        counterpart: Counterpart,
+        command: &[String],
+        home: &Home<'_>,
+    ) -> Self {
         Self {
             name,
-            command,
-            recorder: home.recorder.clone(),
-            records: home.records.clone(),
-            agent: home.name.clone(),
+            counterpart,
+            command: command.to_vec(),
+            recorder: home.assignment.recorder.clone(),
+            records: home.assignment.records.clone(),
+            shim: home.shim.clone(),
+            agent: home.agent.clone(),
             connections: 0,
             client: None,
         }
@@ -80,7 +114,7 @@ impl Server {
     ///
     /// # Errors
     /// When it can't be started or does not introduce itself.
-    pub async fn connect(&mut self) -> Result<&RunningService<RoleClient, ()>> {
+    pub(crate) async fn connect(&mut self) -> Result<&RunningService<RoleClient, ()>> {
         if self.client.as_ref().is_none_or(|client| client.peer().is_transport_closed()) {
             self.client = Some(self.connection().await?);
         }
@@ -93,13 +127,24 @@ impl Server {
         let mut command = Command::new(&self.recorder);
         command.arg(self.records.join(format!("{stem}.server.jsonl"))).args(&self.command);
         let record = Record::open(&self.records.join(format!("{stem}.agent.jsonl")))?;
-        let noted =
-            Noted { inner: TokioChildProcess::new(command)?, record: Arc::new(record.into()) };
-        ().serve(noted).await.with_context(|| format!("start {}", self.name))
+        let server = TokioChildProcess::new(command)?;
+        let chaos = ChaosTransport::new(server, &self.shim, self.agent.clone(), self.counterpart);
+        let noted = Noted { inner: chaos.traced(), record: Arc::new(record.into()) };
+        let client = ().serve(noted).await.with_context(|| format!("start {}", self.name))?;
+        // What the server can do is known before it is asked for anything.
+        client
+            .list_all_tools()
+            .await
+            .with_context(|| format!("list the tools of {}", self.name))?;
+        Ok(client)
     }
 
     /// Makes one call, once.
-    pub async fn call(&mut self, call: &Call, limit: Option<Duration>) -> Result<String, Failure> {
+    pub(crate) async fn call(
+        &mut self,
+        call: &Call,
+        limit: Option<Duration>,
+    ) -> Result<String, Failure> {
         let client = self.connect().await.map_err(|_| Failure::Broken)?;
         let mut meta = RequestMetaObject::new();
         meta.set_traceparent(call.traceparent.clone());
@@ -114,7 +159,7 @@ impl Server {
     }
 
     /// Ends the connection in good order.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         if let Some(mut client) = self.client.take() {
             client.close().await.ok();
         }
@@ -126,7 +171,12 @@ fn failure(error: ServiceError) -> Failure {
         ServiceError::McpError(error) => Failure::Protocol(error.message.to_string()),
         ServiceError::Timeout { timeout } => Failure::TimedOut(timeout),
         ServiceError::UnexpectedResponse => Failure::Nonsense("another kind of message".into()),
-        _ => Failure::Broken,
+        ServiceError::TransportSend(_)
+        | ServiceError::TransportClosed
+        | ServiceError::SubscriptionLagged { .. }
+        | ServiceError::Cancelled { .. }
+        | ServiceError::InputRequiredRoundsExceeded { .. }
+        | _ => Failure::Broken,
     }
 }
 

@@ -5,51 +5,50 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::analysis::{Finding, Question, find};
-use super::assignment::Assignment;
 use super::policy::Policy;
-use super::server::{Call, Failure, Server};
+use super::server::{Call, Failure, Home, Server};
 
 /// A value, and whether it is second best; or why there is none.
-pub type Given<T> = Result<(T, bool), Failure>;
+pub(crate) type Given<T> = Result<(T, bool), Failure>;
 
 /// Whether anything in a task was second best.
 #[derive(Debug, Default)]
-pub struct Degraded(bool);
+pub(crate) struct Degraded(bool);
 
 impl Degraded {
     /// Takes the value, remembers whether it was second best.
-    pub fn note<T>(&mut self, (value, degraded): (T, bool)) -> T {
+    pub(crate) fn note<T>(&mut self, (value, degraded): (T, bool)) -> T {
         self.0 |= degraded;
         value
     }
 
     /// The task's result.
-    pub fn with<T>(self, value: T) -> (T, bool) {
+    pub(crate) fn with<T>(self, value: T) -> (T, bool) {
         (value, self.0)
     }
 }
 
 /// An agent at work.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     policy: Policy,
     server: Server,
     peer: Option<Server>,
     pause: Duration,
-    trace: u128,
+    trace: String,
     calls: u64,
     round: usize,
 }
 
 impl Desk {
     /// A desk as assigned.
-    pub fn new(assignment: &Assignment) -> Self {
+    pub(crate) fn new(home: &Home<'_>) -> Self {
         Self {
-            policy: Policy::of(assignment.temper),
-            server: Server::new("tools", assignment.server.clone(), assignment),
-            peer: assignment.peer.clone().map(|peer| Server::new("peer", peer, assignment)),
-            pause: assignment.pause(),
-            trace: 0,
+            policy: Policy::of(home.assignment.temper),
+            server: Server::of_tools(&home.assignment.server, home),
+            peer: home.assignment.peer.as_ref().map(|peer| Server::of_peer(peer, home)),
+            pause: Duration::from_millis(home.assignment.pause_ms),
+            trace: String::new(),
             calls: 0,
             round: 0,
         }
@@ -59,7 +58,7 @@ impl Desk {
     ///
     /// # Errors
     /// When one does not start.
-    pub async fn open(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
         self.server.connect().await?;
         if let Some(peer) = &mut self.peer {
             peer.connect().await?;
@@ -68,18 +67,18 @@ impl Desk {
     }
 
     /// Begins the next round of work as a trace of its own.
-    pub fn begin(&mut self, trace: u128) {
-        self.trace = trace;
+    pub(crate) fn begin(&mut self, trace: &str) {
+        self.trace = trace.to_owned();
         self.round += 1;
     }
 
     /// Rounds begun, from 1.
-    pub fn round(&self) -> usize {
+    pub(crate) fn round(&self) -> usize {
         self.round
     }
 
     /// Calls a tool as the policy says.
-    pub async fn call<T>(
+    pub(crate) async fn call<T>(
         &mut self,
         tool: &'static str,
         arguments: Value,
@@ -91,7 +90,7 @@ impl Desk {
     }
 
     /// Has the peer answer; without one, or when it fails a hardened agent, the agent works it out itself.
-    pub async fn delegate(&mut self, question: Question, text: &str) -> Given<Finding> {
+    pub(crate) async fn delegate(&mut self, question: Question, text: &str) -> Given<Finding> {
         tokio::time::sleep(self.pause).await;
         let call = self.prepare("ask", serde_json::json!({ "question": question, "text": text }));
         let Some(peer) = &mut self.peer else { return Ok((find(question, text), false)) };
@@ -103,7 +102,10 @@ impl Desk {
     }
 
     /// A failure that a second way may mend; one that the policy takes as final goes up.
-    pub fn second_way<T>(&self, given: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+    pub(crate) fn second_way<T>(
+        &self,
+        given: Result<T, Failure>,
+    ) -> Result<Result<T, Failure>, Failure> {
         match given {
             Err(failure) if !self.policy.has_second_ways() => Err(failure),
             other => Ok(other),
@@ -112,16 +114,13 @@ impl Desk {
 
     fn prepare(&mut self, tool: &'static str, arguments: Value) -> Call {
         self.calls += 1;
-        let arguments = match arguments {
-            Value::Object(fields) => fields,
-            _ => rmcp::model::JsonObject::new(),
-        };
-        let traceparent = format!("00-{:032x}-{:016x}-01", self.trace, self.calls);
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        let traceparent = format!("00-{}-{:016x}-01", self.trace, self.calls);
         Call { tool, arguments, traceparent }
     }
 
     /// Ends the connections in good order.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         self.server.close().await;
         if let Some(peer) = &mut self.peer {
             peer.close().await;

@@ -22,14 +22,14 @@ fn entry(at_ms: u64, what: What) -> Entry {
     Entry { at_ns: at_ms * MS, what }
 }
 
-/// The effects on one connection, judged with what the operator did.
-fn effects_by(near: Vec<Entry>, far: Vec<Entry>, by_hand: &Handiwork) -> Vec<Effect> {
+/// The effects on one connection of an agent, with what the operator froze.
+fn effects_with(near: Vec<Entry>, far: Vec<Entry>, frozen: &[Frozen]) -> Vec<Effect> {
     let wire = Wire { agent: "planner".into(), near, far };
-    judge(&[wire], &[], by_hand).affected.into_iter().map(|affected| affected.effect).collect()
+    judge(&[wire], &[], frozen).affected.into_iter().map(|affected| affected.effect).collect()
 }
 
 fn effects(near: Vec<Entry>, far: Vec<Entry>) -> Vec<Effect> {
-    effects_by(near, far, &Handiwork::default())
+    effects_with(near, far, &[])
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_call_of_which_both_sides_tell_the_same_was_left_alone() {
     let near = vec![call(0, "1", "q"), answer(2_020, "1", "a")];
     let far = vec![call(10, "1", "q"), answer(2_010, "1", "a")];
     let wire = Wire { agent: "planner".into(), near, far };
-    let judgement = judge(&[wire], &[], &Handiwork::default());
+    let judgement = judge(&[wire], &[], &[]);
     assert_eq!((judgement.looked_at, judgement.affected.len()), (1, 0));
     assert_eq!(judgement.longest_noise_ns, 10 * MS);
 }
@@ -54,7 +54,7 @@ fn a_slow_server_is_not_taken_for_a_delay_and_a_delay_not_for_a_slow_server() {
 fn a_long_answer_may_take_its_time_to_be_parsed_and_a_short_one_may_not() {
     let back = |text: &str| {
         effects(
-            vec![call(0, "1", "q"), answer(700, "1", text)],
+            vec![call(0, "1", "q"), answer(1_200, "1", text)],
             vec![call(1, "1", "q"), answer(2, "1", text)],
         )
     };
@@ -107,22 +107,13 @@ fn an_agent_that_gave_up_was_affected_only_if_its_call_was_held_back() {
 #[test]
 fn the_time_for_which_the_operator_froze_an_agent_is_no_delay() {
     let near = || vec![call(100, "1", "q"), answer(9_000, "1", "a")];
-    let by_hand =
-        |name: &str| Handiwork { frozen: Some((name.into(), 110 * MS, 8_990 * MS)), cuts: vec![] };
+    let frozen =
+        |agent: &str| [Frozen { agent: agent.into(), from_ns: 110 * MS, to_ns: 8_990 * MS }];
     let far = || vec![call(101, "1", "q"), answer(104, "1", "a")];
-    assert_eq!(effects_by(near(), far(), &by_hand("planner")), []);
-    assert_eq!(effects_by(near(), far(), &by_hand("other")), [Effect::Delayed]);
+    assert_eq!(effects_with(near(), far(), &frozen("planner")), []);
+    assert_eq!(effects_with(near(), far(), &frozen("other")), [Effect::Delayed]);
     let not_sent_before = vec![call(8_995, "1", "q"), answer(8_999, "1", "a")];
-    assert_eq!(effects_by(near(), not_sent_before, &by_hand("planner")), []);
-}
-
-#[test]
-fn what_is_left_of_a_delay_that_was_cut_short_is_still_a_delay() {
-    let near = || vec![call(0, "1", "q"), answer(130, "1", "a")];
-    let far = || vec![call(120, "1", "q"), answer(125, "1", "a")];
-    let abort = Handiwork { frozen: None, cuts: vec![(119 * MS, 1_000 * MS)] };
-    assert_eq!(effects_by(near(), far(), &abort), [Effect::Delayed]);
-    assert_eq!(effects(near(), far()), []);
+    assert_eq!(effects_with(near(), not_sent_before, &frozen("planner")), []);
 }
 
 #[test]
@@ -134,9 +125,9 @@ fn an_agents_own_answer_is_judged_by_what_left_the_process() {
         draft: digest("done"),
         sent: digest(sent),
     };
-    let rounds = vec![round("done", 1), round("I would rather not.", 1), round("done", 900)];
+    let rounds = vec![round("done", 1), round("I would rather not.", 1), round("done", 1_200)];
     let answers = Answers { agent: "planner".into(), rounds };
-    let judgement = judge(&[], &[answers], &Handiwork::default());
+    let judgement = judge(&[], &[answers], &[]);
     let effects: Vec<_> = judgement.affected.iter().map(|affected| affected.effect).collect();
     assert_eq!(effects, [Effect::AnswerChanged, Effect::Delayed]);
     assert_eq!(judgement.by_effect()[&Effect::Delayed], 1);

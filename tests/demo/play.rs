@@ -1,0 +1,211 @@
+//! The play: what is done to the fleet, in order, and what was measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use squall_proto::vocabulary::fault::FaultKind;
+use squall_proto::vocabulary::named::Named as _;
+use squall_proto::wire::v1::{Report, Session, SessionState, StopReport, StopStage};
+use tokio::time::{Instant, sleep};
+
+use crate::fleet::Fleet;
+use crate::live::say;
+use crate::operator::Operator;
+use crate::record::now_ns;
+use crate::referee::Frozen;
+use crate::stage::Stage;
+use crate::watch::Watch;
+
+/// Applied faults after which the coordinator is killed.
+const KILL_AFTER: u64 = 12;
+/// Applied faults after which an agent is frozen.
+const FREEZE_AFTER: u64 = 26;
+/// Applied faults after which the session is aborted, as soon as others than the frozen agent hold permits.
+const ABORT_AFTER: u64 = 40;
+/// Applied faults after which it is aborted in any case: a session that has spent its budget ends by itself.
+const ABORT_AT_LAST: u64 = 48;
+/// Tries to freeze an agent while it holds a permit; it may use it in the moment before.
+const FREEZE_TRIES: usize = 40;
+/// Time for which the agents go on working after the stop was proven: anything injected now would show.
+const AFTERMATH: Duration = Duration::from_secs(3);
+/// Time in which an agent that holds a permit may still use it before it is known to be frozen.
+const SETTLE: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Longest wait for a moment without a call that may be delayed. One comes every few dozen milliseconds.
+const QUIET_WITHIN: Duration = Duration::from_secs(10);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Played {
+    /// Agents that were frozen for a while: the referee must know.
+    pub(crate) frozen: Vec<Frozen>,
+    /// The agent that was frozen when the session was aborted.
+    pub(crate) absent: Frozen,
+    /// From when until when the session injected, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) session_ns: (u64, u64),
+    /// From the kill until the session was there again, whole, and running.
+    pub(crate) recovered: Duration,
+    /// The stop when it was proven, the frozen agent still frozen.
+    pub(crate) stop: StopReport,
+}
+
+/// The operator at work on a fleet.
+#[derive(Debug)]
+pub(crate) struct Play<'a> {
+    /// The servers.
+    pub(crate) stage: &'a mut Stage,
+    /// The agents.
+    pub(crate) fleet: &'a Fleet,
+    /// The session.
+    pub(crate) operator: &'a mut Operator,
+    /// The calls under way.
+    pub(crate) watch: Watch,
+}
+
+impl Play<'_> {
+    /// Plays it, up to the moment when all agents may end.
+    ///
+    /// # Errors
+    /// When a step does not come to pass.
+    pub(crate) async fn perform(mut self) -> Result<Played> {
+        let started_ns = now_ns();
+        self.operator.start().await.context("start the session")?;
+        say("The session runs.");
+        self.operator.until("the first faults", |session| applied(session) >= KILL_AFTER).await?;
+        let recovered = self.kill_and_recover().await?;
+        self.operator.until("more faults", |session| applied(session) >= FREEZE_AFTER).await?;
+
+        let mut frozen = Vec::new();
+        let (agent, from_ns) = self.freeze(&mut frozen).await?;
+        let kinds = self.operator.kinds();
+        self.operator.until("still more faults", |session| seen_enough(session, &kinds)).await?;
+
+        self.quiet(None).await?;
+        let aborted_ns = now_ns();
+        let stop = self.abort().await?;
+        let to_ns = now_ns();
+        self.fleet.thaw(&agent)?;
+        say(&format!("Agent {agent} goes on (SIGCONT). It must not inject anything any more."));
+        sleep(AFTERMATH).await;
+        let absent = Frozen { agent, from_ns, to_ns };
+        frozen.push(absent.clone());
+        Ok(Played { frozen, absent, session_ns: (started_ns, aborted_ns), recovered, stop })
+    }
+
+    /// Waits for a moment in which no delay can be cut short.
+    async fn quiet(&mut self, agent: Option<&str>) -> Result<()> {
+        let tools = self.operator.delayed_tools();
+        let until = Instant::now() + QUIET_WITHIN;
+        while !self.watch.is_quiet(&tools, agent)? {
+            ensure!(Instant::now() < until, "there is always a call under way that may be delayed");
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn kill_and_recover(&mut self) -> Result<Duration> {
+        let log = self.operator.log().await?;
+        let before = self.operator.session().await?;
+        let killed = Instant::now();
+        self.stage.kill_coordinator().await?;
+        say("The coordinator is killed (SIGKILL), and started again.");
+        self.stage.start_coordinator().await?;
+        let whole = |after: &Session| {
+            after.state() == SessionState::Running
+                && after.revision >= before.revision
+                && applied(after) >= applied(&before)
+        };
+        self.operator.until("the session after the kill", whole).await?;
+        let recovered = killed.elapsed();
+        let after = self.operator.log().await?;
+        ensure!(after.starts_with(&log), "the log lost events: before {log:?}, after {after:?}");
+        say(&format!("It is back after {} ms; nothing is lost.", recovered.as_millis()));
+        Ok(recovered)
+    }
+
+    /// Freezes an agent that holds a permit, so that the abort can't reach a holder. Who used the permit in the moment
+    /// before goes on, and another one is tried.
+    async fn freeze(&mut self, frozen: &mut Vec<Frozen>) -> Result<(String, u64)> {
+        for _ in 0..FREEZE_TRIES {
+            let shims = self.operator.shims().await?;
+            let Some(holder) = shims.iter().find(|shim| shim.open_permits > 0) else {
+                sleep(LOOK_EVERY).await;
+                continue;
+            };
+            let agent = holder.shim.clone();
+            self.quiet(Some(&agent)).await?;
+            let from_ns = now_ns();
+            self.fleet.freeze(&agent)?;
+            sleep(SETTLE).await;
+            let holds = self.open_permits(&agent).await? > 0;
+            let quiet = self.watch.is_quiet(&self.operator.delayed_tools(), Some(&agent))?;
+            if holds && quiet {
+                say(&format!("Agent {agent} is frozen (SIGSTOP) with a permit in hand."));
+                return Ok((agent, from_ns));
+            }
+            self.fleet.thaw(&agent)?;
+            frozen.push(Frozen { agent, from_ns, to_ns: now_ns() });
+        }
+        bail!("no agent could be frozen with a permit in hand")
+    }
+
+    async fn open_permits(&mut self, agent: &str) -> Result<u64> {
+        let shims = self.operator.shims().await?;
+        Ok(shims.iter().filter(|shim| shim.shim == agent).map(|shim| shim.open_permits).sum())
+    }
+
+    async fn abort(&mut self) -> Result<StopReport> {
+        self.operator.abort().await.context("abort the session")?;
+        say("Aborted, durable. Waiting for the proof that nothing runs any more.");
+        let proven = self.operator.until("the proof", is_proven).await?;
+        let stop = proven.stop.context("a proven stop without a report")?;
+        let (confirmed, absent) = (stop.confirmed.len(), stop.out_of_contact.len());
+        say(&format!("All stopped, proven: {confirmed} confirmed, {absent} out of contact."));
+        Ok(stop)
+    }
+}
+
+/// The report, once the last evidence of agents that have ended is in it.
+///
+/// # Errors
+/// When the coordinator does not answer.
+pub(crate) async fn settled_report(operator: &mut Operator) -> Result<Report> {
+    let mut last = operator.report().await?;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let report = operator.report().await?;
+        if report.applied == last.applied && report.experiments == last.experiments {
+            return Ok(report);
+        }
+        last = report;
+    }
+}
+
+fn applied(session: &Session) -> u64 {
+    session.counts.as_ref().map_or(0, |counts| counts.applied)
+}
+
+fn seen_enough(session: &Session, kinds: &BTreeMap<String, FaultKind>) -> bool {
+    let flowing = applied(session) >= ABORT_AFTER && others_hold(session);
+    (flowing && every_kind_applied(session, kinds)) || applied(session) >= ABORT_AT_LAST
+}
+
+fn every_kind_applied(session: &Session, kinds: &BTreeMap<String, FaultKind>) -> bool {
+    let applied: BTreeSet<_> = session
+        .experiments
+        .iter()
+        .filter(|experiment| experiment.counts.is_some_and(|counts| counts.applied > 0))
+        .filter_map(|experiment| kinds.get(&experiment.experiment))
+        .collect();
+    applied.len() == FaultKind::ALL.len()
+}
+
+/// Whether somebody else than the frozen agent holds permits: then there is somebody who can confirm the stop.
+fn others_hold(session: &Session) -> bool {
+    session.budget.as_ref().is_some_and(|budget| budget.outstanding > 1)
+}
+
+fn is_proven(session: &Session) -> bool {
+    session.stop.as_ref().is_some_and(|stop| stop.stage() == StopStage::StoppedProven)
+}
