@@ -58,8 +58,8 @@ const CALLS_MAX: usize = 128;
 const STREAMS_MAX: u32 = 256;
 /// Most watchers, over all connections.
 const WATCHERS_MAX: usize = 1024;
-/// Most readers of logs, over all connections: each reads the whole log from its session's beginning on.
-const READERS_MAX: usize = 16;
+/// Most readers of logs, over all connections: each is a consumer of the log, of which a stream takes about a thousand.
+const READERS_MAX: usize = 64;
 /// Longest call that is no stream: the longest wait for shims, and some.
 const CALL_MAX: Duration = Duration::from_secs(330);
 /// A silent peer is pinged after this time, and dropped if it doesn't answer.

@@ -16,6 +16,9 @@ use crate::journal::jetstream::{JetStream, OpenError, Settings};
 use crate::journal::{Journal, LogFacts, ReadError};
 use crate::replica::{self, Handle, HostClock};
 
+/// How often the log's servers are asked how they sync: one that is lazy says so at once, one that is busy takes up to 2 s.
+const ASKS: usize = 3;
+
 /// Why a coordinator could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -51,7 +54,7 @@ pub struct Coordinator {
 pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Coordinator, Error> {
     let address = settings.address.clone();
     let journal: Arc<dyn Journal> = Arc::new(JetStream::open(settings).await?);
-    let facts = journal.facts().await?;
+    let facts = facts(&*journal).await?;
     let replica = replica_id();
     let (bus, received) = Bus::open(&address, replica.clone()).await?;
     let identity = Identity {
@@ -71,6 +74,19 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Co
     };
     let (handle, task) = replica::run(settings, shutdown);
     Ok(Coordinator { handle, journal, facts, replica, task })
+}
+
+/// What the log is. Asked again while nobody says that it is written through: a server that was too busy to answer once
+/// must not have every strict session refused for as long as this process lives.
+async fn facts(journal: &dyn Journal) -> Result<LogFacts, ReadError> {
+    let mut facts = journal.facts().await?;
+    for _ in 1..ASKS {
+        if facts.sync_always {
+            break;
+        }
+        facts = journal.facts().await?;
+    }
+    Ok(facts)
 }
 
 /// New at each start, and sorted by it: what an old life of this process said is never taken for this one's.

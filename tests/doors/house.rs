@@ -149,9 +149,15 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// The paths of all wrong fields.
-    pub(crate) fn fields(&self) -> Vec<&str> {
-        let wrong = self.details.bad_request().map(|bad| bad.field_violations.as_slice());
-        wrong.unwrap_or_default().iter().map(|violation| violation.field.as_str()).collect()
+    pub(crate) fn fields(&self) -> Vec<String> {
+        self.violations().into_iter().map(|(field, _)| field).collect()
+    }
+
+    /// Path and problem of each wrong field.
+    pub(crate) fn violations(&self) -> Vec<(String, String)> {
+        let wrong = self.details.bad_request().map(|bad| bad.field_violations.clone());
+        let wrong = wrong.unwrap_or_default().into_iter();
+        wrong.map(|violation| (violation.field, violation.description)).collect()
     }
 
     /// The subjects and descriptions of all conditions that do not hold.

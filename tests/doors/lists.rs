@@ -58,7 +58,10 @@ async fn a_filter_shows_states_and_a_token_fits_only_its_own_list() -> Result<()
     assert_eq!((names(&page), page.next_page_token.as_str()), (vec!["one"], ""));
     for (token, filter) in [(token.as_str(), ""), ("garbled", "state = DRAFT")] {
         let refusal = refused(house.sessions.list_sessions(drafts(token, filter)).await);
-        assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["page_token"]));
+        assert_eq!(
+            (refusal.code, refusal.fields()),
+            (Code::InvalidArgument, vec!["page_token".to_owned()])
+        );
     }
     let wrong = v1::ListSessionsRequest {
         page_size: -1,

@@ -1,6 +1,9 @@
 //! Bad input: a clear error with every wrong field at once, and nothing stored.
 
 use anyhow::Result;
+use squall::session_file::SessionFile;
+use squall_proto::vocabulary::session::SessionDraft;
+use squall_proto::vocabulary::violation::Violations;
 use squall_proto::wire::v1;
 use squall_tests::nats::{Options, Server};
 use tonic::Code;
@@ -132,6 +135,29 @@ async fn a_wrong_specification_is_refused_with_every_wrong_field_and_nothing_is_
     Ok(())
 }
 
+/// The command line reads files with [`SessionFile`] before it sends them, and shows what that finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gets_the_same_errors_as_the_same_request() -> Result<()> {
+    let mut house = House::open().await?;
+    let mut compared = 0;
+    for (what, spoil, _) in CASES {
+        let mut spec = spec(5);
+        spoil(&mut spec);
+        // What no file can hold has its own tests: a list over its limit, a NaN in JSON.
+        let Ok(draft) = SessionDraft::try_from(spec.clone()) else { continue };
+        if draft.experiments.iter().any(|one| one.probability.is_some_and(f64::is_nan)) {
+            continue;
+        }
+        let request = refused(house.create("bad", spec).await).violations();
+        let Violations(file) = SessionFile::parse(&serde_json::to_string(&draft)?).unwrap_err();
+        let file = file.into_iter().map(|wrong| (format!("spec.{}", wrong.field), wrong.problem));
+        assert_eq!(request, file.collect::<Vec<_>>(), "{what}");
+        compared += 1;
+    }
+    assert!(compared >= 12, "only {compared} cases were compared");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_over_the_limit_are_refused_before_they_are_read() -> Result<()> {
     let mut house = House::open().await?;
@@ -148,7 +174,7 @@ async fn requests_over_the_limit_are_refused_before_they_are_read() -> Result<()
     let mut over = spec(5);
     over.title = "x".repeat(140 * 1024);
     let refusal = refused(house.create("over", over).await);
-    assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["spec"]));
+    assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["spec".to_owned()]));
     assert!(house.sessions.list_sessions(list("tenants/-")).await?.get_ref().sessions.is_empty());
     Ok(())
 }
@@ -170,7 +196,10 @@ async fn commands_that_do_not_fit_the_session_are_refused_and_change_nothing() -
             ..Default::default()
         };
         let refusal = refused(house.sessions.abort_session(abort).await);
-        assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["reason"]));
+        assert_eq!(
+            (refusal.code, refusal.fields()),
+            (Code::InvalidArgument, vec!["reason".to_owned()])
+        );
     }
 
     let _agent = Agent::join(&house.site, "acme", 1).await?;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
-use squall_domain::session::{Phase, Session};
 use squall_proto::vocabulary::id::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -112,18 +111,11 @@ async fn changed(changes: &mut broadcast::Receiver<Arc<[SessionKey]>>, key: &Ses
 
 /// Nothing can change any more but late evidence: the session has ended, and its stop, if there was one, is proven.
 pub(crate) fn is_over(view: &SessionView) -> bool {
-    let SessionView { session, stage, .. } = view;
-    match stage {
-        Stage::None => session.phase.is_terminal(),
-        Stage::Pushed => false,
-        Stage::Aborted => is_unprovable(session),
+    match view.stage {
+        Stage::None => view.session.phase.is_terminal(),
+        Stage::Pushed | Stage::Aborted => false,
         Stage::Proven => true,
     }
-}
-
-/// A damaged log can't take a proof.
-fn is_unprovable(session: &Session) -> bool {
-    session.phase == Phase::LogDamaged
 }
 
 /// When a stream ends though there is more to see.
