@@ -63,6 +63,13 @@ fn a_confirmation_of_another_stop_does_not_count() {
 }
 
 #[test]
+fn a_halt_that_comes_after_an_abort_does_not_rename_it() {
+    let halted = stopped().halted(&Scope::Fleet);
+    let halted = halted.when(inert("a", AbortEpoch::Logged(6))).then(Answer::Wait);
+    halted.when(inert("a", LOGGED)).then([confirmed("a")]);
+}
+
+#[test]
 fn a_pushed_abort_is_named_by_the_append_that_it_got() {
     let pushed = AbortEpoch::Pushed(append(5));
     given(strict(50), [started(), issued("a", 1, 5), issued("b", 1, 5)])
