@@ -33,7 +33,6 @@ pub struct Directive(Outlined<Running>);
 struct Running {
     rule: Arc<Rule>,
     request: RequestKey,
-    serial: u64,
     /// Present until the end was said.
     burn: Option<Burn>,
     engaged: Option<BootNanos>,
@@ -42,22 +41,20 @@ struct Running {
 }
 
 impl Directive {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         rule: Arc<Rule>,
         burn: Burn,
         request: RequestKey,
-        serial: u64,
         trace: Option<Pocket>,
     ) -> Self {
-        let burn = Some(burn);
-        Self(Outlined::new(Running { rule, request, serial, burn, engaged: None, trace }))
+        Self(Outlined::new(Running { rule, request, burn: Some(burn), engaged: None, trace }))
     }
 
     /// Goes to events, spans and error attributes, never into text that a model sees.
     ///
-    /// Half of the incarnation, a hash of the request, and the number of the injection in this process: unique without
-    /// any randomness but the incarnation's.
+    /// The first 6 bytes of the incarnation, the number of the session in this process (4 bytes), and the number of the
+    /// burn in that session (6 bytes): unique without any randomness but the incarnation's.
     #[must_use]
     pub fn injection(&self) -> InjectionId {
         self.0.injection()
@@ -90,7 +87,7 @@ impl Directive {
     /// Says that the fault reaches the host from now on (its delay begins).
     pub fn engage(&mut self) {
         self.0.engaged = Some(self.0.shared().clock.now());
-        self.0.hit(self.0.kept_trace().as_ref());
+        self.0.hit(self.0.kept_trace().as_ref(), self.0.injection());
     }
 
     /// Whether a hold may go on: `false` after an abort, a fork, or the end of the lease. Then end it at once; the
@@ -119,15 +116,16 @@ impl Running {
 
     fn injection(&self) -> InjectionId {
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.rule.live.incarnation().0[..8]);
-        id[8..12].copy_from_slice(&self.request.a.to_be_bytes());
-        id[12..].copy_from_slice(&self.serial.to_be_bytes()[4..]);
+        id[..6].copy_from_slice(&self.rule.live.incarnation().0[..6]);
+        id[6..10].copy_from_slice(&self.rule.live.number().to_be_bytes());
+        let number = self.burn.as_ref().map_or(0, Burn::number);
+        id[10..].copy_from_slice(&number.to_be_bytes()[2..]);
         InjectionId(id)
     }
 
     fn finish(&mut self, trace: Option<&TraceId>, what: What) {
+        let (injection, pocket) = (self.injection(), self.trace.take());
         let Some(burn) = self.burn.take() else { return };
-        let pocket = self.trace.take();
         let shared = self.shared();
         if let Some(pocket) = pocket {
             shared.pockets.free(pocket);
@@ -135,13 +133,13 @@ impl Running {
         match what {
             What::Applied { .. } => {
                 self.rule.tally.applied();
-                self.hit(trace);
+                self.hit(trace, injection);
             }
             What::NotApplied(_) | What::Failed => self.rule.tally.not_applicable(),
         }
         shared.samples.record(Record {
             rule: Arc::clone(&self.rule),
-            injection: self.injection(),
+            injection,
             trace: InlineName::of(trace.map_or("", TraceId::as_str)),
             at: shared.clock.wall(),
             what,
@@ -150,10 +148,10 @@ impl Running {
         shared.stir();
     }
 
-    fn hit(&self, trace: Option<&TraceId>) {
+    fn hit(&self, trace: Option<&TraceId>, injection: InjectionId) {
         let shared = self.shared();
         if let Some(trace) = trace {
-            shared.traces.hit(trace, &self.rule, self.injection(), shared);
+            shared.traces.hit(trace, &self.rule, injection, shared);
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Live {
     key: SessionKey,
     spec: Arc<SessionSpec>,
     seed: u64,
+    /// Unlike that of any other session that this process ever had.
+    number: u32,
     incarnation: Incarnation,
     wallet: Wallet,
     demand: Demand,
@@ -44,6 +46,7 @@ impl Live {
             key: session.key.clone(),
             spec: Arc::clone(&session.spec),
             seed: session.seed,
+            number: shared.next_session(),
             incarnation: shared.incarnation(),
             wallet,
             demand: Demand::default(),
@@ -79,6 +82,10 @@ impl Live {
 
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn incarnation(&self) -> Incarnation {

@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     stirred: AtomicBool,
     wake: OnceLock<Arc<dyn Wake>>,
     incarnation: Mutex<Incarnation>,
-    injections: AtomicU64,
+    sessions_made: AtomicU32,
     owner_cap_used: AtomicU64,
 }
 
@@ -48,7 +48,7 @@ impl Shared {
             stirred: AtomicBool::new(false),
             wake: OnceLock::new(),
             incarnation: Mutex::new(incarnation),
-            injections: AtomicU64::new(0),
+            sessions_made: AtomicU32::new(0),
             owner_cap_used: AtomicU64::new(0),
         }
     }
@@ -87,10 +87,9 @@ impl Shared {
         self.stirred.store(false, Ordering::Release);
     }
 
-    /// A number that no other injection of this process has.
-    #[inline]
-    pub(crate) fn next_injection(&self) -> u64 {
-        self.injections.fetch_add(1, Ordering::Relaxed)
+    /// A number that no other session of this process has.
+    pub(crate) fn next_session(&self) -> u32 {
+        self.sessions_made.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Takes one of the injections that the owner allows for the process's whole life.

@@ -21,13 +21,13 @@ use squall_proto::vocabulary::seam::Seam;
 
 use crate::counts::Calls;
 use crate::directive::Directive;
-use crate::draw::RequestKey;
+use crate::draw::{Key, RequestKey};
 use crate::live::Live;
 use crate::lock::{read, try_read, try_write, write};
 use crate::outlined::Outlined;
 use crate::shared::Shared;
 use crate::wallet::Keys;
-use filter::{Filter, PackedHint};
+use filter::{Armed, Filter};
 use rule::Next;
 pub(crate) use rule::{Rule, needs_trace};
 
@@ -98,48 +98,76 @@ impl Site {
     #[inline]
     pub fn decide(&self, call: &Call<'_>) -> Verdict {
         let armed = self.filter.armed();
-        if armed == 0 {
+        if armed.is_none() {
             return Verdict::Pass;
         }
         self.calls.count();
-        if armed > 1 {
+        if !armed.is_one() {
             return self.decide_among(armed, call.request, call.trace);
         }
         match self.filter.only(call.request) {
             None => Verdict::Pass,
-            Some(hint) => self.choose(call.request, call.trace, hint.packed()),
+            Some(key) => self.choose(call.request, call.trace, key),
         }
     }
 
-    /// The filter says that the only rule chooses the call: what that really says.
+    /// The filter says that the only rule, with this key, chooses the call.
     #[cold]
     #[inline(never)]
-    fn choose(&self, request: RequestKey, trace: Option<&TraceId>, hint: PackedHint) -> Verdict {
-        let call = Call { request, trace };
+    fn choose(&self, request: RequestKey, trace: Option<&TraceId>, key: Key) -> Verdict {
         let now = self.shared.clock.now();
         let Some(rule) = self.first_rule() else { return Verdict::Pass };
-        if rule.is_meant_by(hint)
-            && rule.exposes(&call)
-            && let Some(burned) = rule.burn_at_once(now)
+        if rule.key == key
+            && rule.is_plain
+            && let Some(burn) = rule.burn_at_once(now)
         {
             rule.tally.chosen();
-            return Verdict::Inject(rule.directive(burned, &call));
+            return Verdict::Inject(rule.directive(burn, request, trace));
         }
-        self.choose_from(0, &call)
+        self.choose_from(0, request, trace)
     }
 
+    /// Asks several rules.
     #[inline(never)]
-    fn decide_among(&self, armed: u32, request: RequestKey, trace: Option<&TraceId>) -> Verdict {
-        match self.filter.first(armed, request) {
+    fn decide_among(&self, armed: Armed, request: RequestKey, trace: Option<&TraceId>) -> Verdict {
+        #[cfg(target_arch = "x86_64")]
+        if armed.is_wide() {
+            // SAFETY: the filter says so only where the processor has AVX2.
+            return unsafe { self.decide_among_wide(armed, request, trace) };
+        }
+        self.choose_among(0, request, trace)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    fn decide_among_wide(
+        &self,
+        armed: Armed,
+        request: RequestKey,
+        trace: Option<&TraceId>,
+    ) -> Verdict {
+        match self.filter.stretch(armed, request) {
             None => Verdict::Pass,
-            Some(first) => self.choose_from(first, &Call { request, trace }),
+            Some(from) => self.choose_among(from, request, trace),
+        }
+    }
+
+    /// The filter says that a rule not far behind `from` may choose the call.
+    #[cold]
+    #[inline(never)]
+    fn choose_among(&self, from: usize, request: RequestKey, trace: Option<&TraceId>) -> Verdict {
+        match self.filter.first(from, request) {
+            None => Verdict::Pass,
+            Some(first) => self.choose_from(first, request, trace),
         }
     }
 
     /// The first of the rules from `first` on that chooses the call and has a permit.
     #[cold]
     #[inline(never)]
-    fn choose_from(&self, first: usize, call: &Call<'_>) -> Verdict {
+    fn choose_from(&self, first: usize, request: RequestKey, trace: Option<&TraceId>) -> Verdict {
+        let call = &Call { request, trace };
         let Some(rules) = try_read(&self.rules) else { return Verdict::Pass };
         let mut tried: Option<&Arc<Rule>> = None;
         for rule in rules.get(first..).unwrap_or_default() {
@@ -148,9 +176,9 @@ impl Site {
                 continue;
             }
             match rule.burn(call) {
-                Ok(burned) => {
+                Ok(burn) => {
                     rule.tally.chosen();
-                    return Verdict::Inject(Arc::clone(rule).directive(burned, call));
+                    return Verdict::Inject(Arc::clone(rule).directive(burn, request, trace));
                 }
                 Err(why) => match rule.without_permit(call, why) {
                     Next::Wait => return Verdict::Claim(Claim::new(rule, call)),
@@ -181,7 +209,7 @@ impl Site {
     /// Whether any session is armed here.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        self.filter.armed() > 0
+        !self.filter.armed().is_none()
     }
 
     /// The agent.
@@ -289,9 +317,9 @@ impl Claim {
         let Waiting { rule, request, trace, settled } = &mut *self.0;
         let call = Call { request: *request, trace: trace.as_ref() };
         match rule.burn(&call) {
-            Ok(burned) => {
+            Ok(burn) => {
                 *settled = true;
-                Verdict::Inject(Arc::clone(rule).directive(burned, &call))
+                Verdict::Inject(Arc::clone(rule).directive(burn, call.request, call.trace))
             }
             Err(_) => Verdict::Pass,
         }

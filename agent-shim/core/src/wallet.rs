@@ -1,6 +1,6 @@
 //! The permits of one session in this process.
 //!
-//! Order is law (bounds.md, shim rule 2): clone guard, deadline, burn the permit, *then* apply the fault. This module
+//! Order is law (docs/protocol.md, shim rule 2): clone guard, deadline, burn the permit, *then* apply the fault. This module
 //! does the first three; that the fault comes after is the shape of the API: a
 //! [`Directive`](crate::Directive) exists only with a [`Burn`] inside.
 //!
@@ -78,7 +78,14 @@ pub enum NoPermit {
 /// A burned permit. It counts as a running fault until it is given to [`Wallet::finished`].
 #[derive(Debug)]
 #[must_use = "the fault counts as running until it is given to `finished`"]
-pub struct Burn(());
+pub struct Burn(State);
+
+impl Burn {
+    /// Unlike that of any other burn of the same wallet; below 2^44.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number()
+    }
+}
 
 /// Why a grant was not installed. Its permits must be closed unused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -174,6 +181,8 @@ impl Wallet {
         if guard.epoch() != self.epoch {
             return Err(NoPermit::Cloned);
         }
+        // Held until the burn is written down, so that no other grant's log takes its place in between.
+        let log = read(&self.log);
         let mut state = self.load();
         loop {
             let after = self.burned(state, now, keys)?;
@@ -183,14 +192,13 @@ impl Wallet {
             }
         }
         if state.is_eventual() {
-            self.used_eventual.fetch_add(1, Ordering::Relaxed);
+            let used = self.used_eventual.fetch_add(1, Ordering::Relaxed);
+            return Ok(Burn(State::numbered(used)));
         }
-        if state.is_scoped()
-            && let Some(log) = &*read(&self.log)
-        {
+        if let Some(log) = &*log {
             log.burned();
         }
-        Ok(Burn(()))
+        Ok(Burn(state))
     }
 
     /// Burns one permit if that takes no second look: the session runs, its permits are for anyone, nobody interferes.
@@ -203,8 +211,10 @@ impl Wallet {
             && now < self.lease.until()
             && state.is_plain()
             && state.permits() > 0;
-        let after = if allowed { state.burned()? } else { return None };
-        self.swap(state, after).ok().map(|()| Burn(()))
+        if !allowed {
+            return None;
+        }
+        self.swap(state, state.burned_plainly()).ok().map(|()| Burn(state))
     }
 
     /// The state after a burn, if everything that was read allows it.
@@ -240,7 +250,7 @@ impl Wallet {
 
     /// The fault of `burn` ended, applied or not.
     pub fn finished(&self, burn: Burn, now: BootNanos) {
-        let Burn(()) = burn;
+        let Burn(_) = burn;
         // In this order, so that whoever sees that nothing runs also sees when it ended.
         self.last_ended.fetch_max(now.0.max(1), Ordering::Relaxed);
         self.update(State::finished);

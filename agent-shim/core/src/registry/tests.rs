@@ -195,7 +195,7 @@ fn a_forked_child_starts_with_nothing_and_goes_on_after_renewal() {
     process.registry.lease().extend(NEVER);
     grant(&process.live("s"), 1, 5);
     let Verdict::Inject(directive) = site.decide(&call("r")) else { panic!("not chosen") };
-    assert!(directive.injection().0.starts_with(&[9; 8]));
+    assert!(directive.injection().0.starts_with(&[9; 6]));
     directive.applied(&call("r"), Duration::ZERO);
     assert_eq!(process.counts("s", "slow").seen, 1, "the parent's calls are the parent's");
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use squall_proto::vocabulary::blast_radius::Strictness;
-use squall_proto::vocabulary::id::{AgentName, ToolName};
+use squall_proto::vocabulary::id::{AgentName, ToolName, TraceId};
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::target::PercentageUnit;
 use squall_proto::vocabulary::time::BootNanos;
 
 use super::Call;
-use super::filter::PackedHint;
 use crate::counts::Tally;
 use crate::directive::Directive;
 use crate::draw::{Key, Question, RequestKey, Threshold, draw};
@@ -28,6 +27,8 @@ pub(crate) struct Rule {
     /// Calls that the site had seen when the rule was armed.
     pub(crate) since: u64,
     pub(crate) index: usize,
+    /// Whether a draw that isn't above the limit, and a permit, are all that a call needs.
+    pub(super) is_plain: bool,
     exposure: Exposure,
 }
 
@@ -54,12 +55,6 @@ pub(super) enum Next {
     Others,
 }
 
-/// A permit that is burned for a call, and the injection's number.
-pub(super) struct Burned {
-    burn: Burn,
-    serial: u64,
-}
-
 impl Rule {
     /// `None` if the agent isn't among the exposed share of agents.
     pub(super) fn new(
@@ -71,15 +66,21 @@ impl Rule {
     ) -> Option<Self> {
         let name = &live.experiment(index).name;
         let key = Key::experiment(Question::Choice, live.seed(), live.key(), name);
+        let threshold = Threshold::of(live.experiment(index).probability);
+        let exposure = Exposure::of(live, agent)?;
+        let is_plain = matches!(exposure, Exposure::Everything)
+            && threshold != Threshold::NEVER
+            && live.shared.policy.max_injections.is_none();
         Some(Self {
             agent: agent.clone(),
             tool: tool.clone(),
             tally: live.tally(index, agent),
             key,
-            threshold: Threshold::of(live.experiment(index).probability),
+            threshold,
             since,
             index,
-            exposure: Exposure::of(live, agent)?,
+            is_plain,
+            exposure,
             live: Arc::clone(live),
         })
     }
@@ -94,67 +95,48 @@ impl Rule {
 
     /// Whether the experiment chooses this call.
     pub(super) fn chooses(&self, call: &Call<'_>) -> bool {
-        self.threshold.chooses(draw(self.key, call.request)) && self.exposes(call)
-    }
-
-    /// Whether the filter's draw is this rule's, and chooses.
-    #[inline]
-    pub(super) fn is_meant_by(&self, hint: PackedHint) -> bool {
-        self.key == hint.key() && self.threshold.chooses(hint.draw())
+        self.threshold.chooses(draw(self.key, call.request))
+            && self.exposes(call.request, call.trace)
     }
 
     /// Whether the call is exposed at all.
-    #[inline]
-    pub(super) fn exposes(&self, call: &Call<'_>) -> bool {
-        match self.exposure {
+    fn exposes(&self, request: RequestKey, trace: Option<&TraceId>) -> bool {
+        match &self.exposure {
             Exposure::Everything => true,
-            Exposure::Share(share) => share.exposes(call),
+            Exposure::Share(share) => share.exposes(request, trace),
         }
     }
 
-    /// Clone guard, deadline, burn (bounds.md, shim rule 2); the fault can only come after. `None` when it isn't as
+    /// Clone guard, deadline, burn (docs/protocol.md, shim rule 2); the fault can only come after. `None` when it isn't as
     /// simple as that: ask [`Rule::burn`].
     #[inline(always)]
-    pub(super) fn burn_at_once(&self, now: BootNanos) -> Option<Burned> {
-        let shared = &*self.live.shared;
-        if shared.policy.max_injections.is_some() {
-            return None;
-        }
-        let burn = self.live.wallet().burn_at_once(now, &shared.guard)?;
-        Some(Burned { burn, serial: shared.next_injection() })
+    pub(super) fn burn_at_once(&self, now: BootNanos) -> Option<Burn> {
+        self.live.wallet().burn_at_once(now, &self.live.shared.guard)
     }
 
     /// The same for every wallet and policy, with the reason.
-    pub(super) fn burn(&self, call: &Call<'_>) -> Result<Burned, NoPermit> {
+    pub(super) fn burn(&self, call: &Call<'_>) -> Result<Burn, NoPermit> {
         let shared = &*self.live.shared;
-        if shared.policy.max_injections.is_some() {
-            return self.burn_within_owner_cap(call);
-        }
-        let now = shared.clock.now();
-        let burn = self.live.wallet().try_burn(now, &shared.guard, &self.keys(call))?;
-        Ok(Burned { burn, serial: shared.next_injection() })
-    }
-
-    fn burn_within_owner_cap(&self, call: &Call<'_>) -> Result<Burned, NoPermit> {
-        let shared = &self.live.shared;
-        if !shared.take_from_owner_cap() {
+        let capped = shared.policy.max_injections.is_some();
+        if capped && !shared.take_from_owner_cap() {
             return Err(NoPermit::Busy);
         }
-        let now = shared.clock.now();
-        match self.live.wallet().try_burn(now, &shared.guard, &self.keys(call)) {
-            Ok(burn) => Ok(Burned { burn, serial: shared.next_injection() }),
-            Err(why) => {
-                shared.give_back_to_owner_cap();
-                Err(why)
-            }
+        let burn = self.live.wallet().try_burn(shared.clock.now(), &shared.guard, &self.keys(call));
+        if capped && burn.is_err() {
+            shared.give_back_to_owner_cap();
         }
+        burn
     }
 
     #[inline(always)]
-    pub(super) fn directive(self: Arc<Self>, burned: Burned, call: &Call<'_>) -> Directive {
-        let Burned { burn, serial } = burned;
-        let trace = call.trace.and_then(|trace| self.live.shared.pockets.keep(trace));
-        Directive::new(self, burn, call.request, serial, trace)
+    pub(super) fn directive(
+        self: Arc<Self>,
+        burn: Burn,
+        request: RequestKey,
+        trace: Option<&TraceId>,
+    ) -> Directive {
+        let pocket = trace.and_then(|trace| self.live.shared.pockets.keep(trace));
+        Directive::new(self, burn, request, pocket)
     }
 
     /// Counts a chosen call that found no permit, and leaves its demand.
@@ -207,13 +189,11 @@ impl Exposure {
 }
 
 impl Share {
-    #[cold]
-    #[inline(never)]
-    fn exposes(&self, call: &Call<'_>) -> bool {
+    fn exposes(&self, request: RequestKey, trace: Option<&TraceId>) -> bool {
         let unit = if self.of_traces {
-            call.trace.map(|trace| RequestKey::of(trace.as_str()))
+            trace.map(|trace| RequestKey::of(trace.as_str()))
         } else {
-            Some(call.request)
+            Some(request)
         };
         unit.is_some_and(|unit| self.threshold.chooses(draw(self.key, unit)))
     }

@@ -345,7 +345,7 @@ fn injection_ids_are_unique_and_carry_the_incarnation() {
             id
         })
         .collect();
-    assert!(ids.iter().all(|id| id.0.starts_with(&[7; 8])));
+    assert!(ids.iter().all(|id| id.0.starts_with(&[7; 6])));
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 100);

@@ -10,6 +10,7 @@ const PERMIT_BITS: u32 = 20;
 const RUNNING_BITS: u32 = 16;
 const ONE_RUNNING: u64 = 1 << PERMIT_BITS;
 const RUNNING_MAX: u32 = (1 << RUNNING_BITS) - 1;
+const MANY_RUNNING: u64 = 1 << (PERMIT_BITS + RUNNING_BITS - 1);
 const STOPPED: u64 = 1 << (PERMIT_BITS + RUNNING_BITS);
 const PAUSED: u64 = STOPPED << 1;
 const SCOPED: u64 = STOPPED << 2;
@@ -44,10 +45,28 @@ impl State {
         (self.0 >> PERMIT_BITS) as u32 & RUNNING_MAX
     }
 
-    /// Whether no flag is set.
+    /// Whether no flag is set, and fewer faults run than half of what can be counted: nothing but permits and time needs
+    /// a look.
     #[inline]
     pub(super) const fn is_plain(self) -> bool {
-        self.0 & (STOPPED | PAUSED | SCOPED | EVENTUAL) == 0
+        self.0 & (STOPPED | PAUSED | SCOPED | EVENTUAL | MANY_RUNNING) == 0
+    }
+
+    /// The state after a burn of a [plain](Self::is_plain) state with permits.
+    #[inline]
+    pub(super) const fn burned_plainly(self) -> Self {
+        Self(self.0 + ONE_RUNNING - 1)
+    }
+
+    /// Grant and permit: each burn of a permit finds another one.
+    pub(super) const fn number(self) -> u64 {
+        self.0 / ONE_GENERATION << PERMIT_BITS | self.permits() as u64
+    }
+
+    /// A state with this number, below 2^44: for burns that find no permit.
+    pub(super) const fn numbered(number: u64) -> Self {
+        let permits = number & PERMITS_MAX as u64;
+        Self((number >> PERMIT_BITS).wrapping_mul(ONE_GENERATION) | permits)
     }
 
     #[inline]

@@ -162,6 +162,24 @@ fn stop_is_for_good_and_pause_is_not() {
 }
 
 #[test]
+fn each_burn_of_a_wallet_has_a_number_of_its_own() {
+    let purse = purse();
+    let mut numbers = std::collections::BTreeSet::new();
+    for req_no in 1..=50 {
+        purse.grant(req_no, 20);
+        for _ in 0..20 {
+            let burn = purse.burn(NOW).unwrap();
+            assert!(numbers.insert(burn.number()) && burn.number() < 1 << 44);
+            purse.wallet.finished(burn, NOW);
+        }
+        purse.wallet.drain();
+    }
+    for number in [0, 1, 0xf_ffff, 0x10_0000, (1 << 44) - 1] {
+        assert_eq!(state::State::numbered(number).number(), number);
+    }
+}
+
+#[test]
 fn an_eventual_wallet_needs_only_the_lease() {
     let guard = CloneGuard::default();
     let lease = Arc::new(Lease::default());
