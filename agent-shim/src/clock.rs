@@ -9,7 +9,7 @@ use squall_shim_core::Clock;
 /// `CLOCK_BOOTTIME` and the wall clock.
 ///
 /// `BOOTTIME` goes on while the machine is suspended and while the process is stopped, so a lease ends on time whatever
-/// the process slept through (bounds.md, shim rule 5). A virtual machine that is paused by its host is outside the bound.
+/// the process slept through (docs/protocol.md, shim rule 5). A virtual machine that is paused by its host is outside the bound.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HostClock;
 

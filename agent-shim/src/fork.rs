@@ -1,4 +1,4 @@
-//! Forks: the child must not use what was granted to its parent (bounds.md, shim rule 5).
+//! Forks: the child must not use what was granted to its parent (docs/protocol.md, shim rule 5).
 //!
 //! A handler in the child makes every permit of the process void before any other code of it runs. It only increments
 //! atomics: anything else is not allowed in the child of a process with threads. So the child stays without chaos until

@@ -1,4 +1,4 @@
-//! The journal: a small file, mapped into memory, that outlives a crash of its process (bounds.md, shim rule 6).
+//! The journal: a small file, mapped into memory, that outlives a crash of its process (docs/protocol.md, shim rule 6).
 //!
 //! Each session has a slot whose hot part is 32 bytes. A burn adds one to a counter there, before its fault is applied;
 //! that is one atomic increment of shared memory, without a system call. After a crash the kernel still has the pages. The

@@ -1,4 +1,4 @@
-//! The connection to NATS (nats.md, "Pitfalls", 7 and 8).
+//! The connection to NATS (docs/nats.md, "Pitfalls", 7 and 8).
 //!
 //! - Reconnects have jitter, and dead connections are noticed within seconds.
 //! - What was queued for a connection that is gone is dropped, not sent later: every queued message carries the number of

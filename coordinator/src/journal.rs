@@ -83,7 +83,7 @@ pub enum Expected {
 pub struct Appended {
     /// Sequence of the record in the log. Worth nothing with `duplicate`: a deposed leader answers duplicates too.
     pub sequence: u64,
-    /// The log had this id already. Never proof of a commit (bounds.md, coordinator rules 5 and 10).
+    /// The log had this id already. Never proof of a commit (docs/protocol.md, coordinator rules 5 and 10).
     pub duplicate: bool,
 }
 

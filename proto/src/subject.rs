@@ -1,4 +1,4 @@
-//! Every NATS subject, stream and bucket of Squall: the only place where one is written or parsed (nats.md).
+//! Every NATS subject, stream and bucket of Squall: the only place where one is written or parsed (docs/nats.md).
 //!
 //! A subject between coordinator and shims is a [`TenantSubject`] under a [`Root`]: the coordinator, and in `squall dev`
 //! the shims too, put `tenant.<t>.` before it; in production a shim says it without, and the server stamps the tenant.

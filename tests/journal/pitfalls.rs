@@ -1,4 +1,4 @@
-//! The pitfalls of nats.md that the journal stands on, each met on three real servers. If one of these tests fails after
+//! The pitfalls of docs/nats.md that the journal stands on, each met on three real servers. If one of these tests fails after
 //! an upgrade of NATS, the rule built on it is to be thought through again.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! What a process writes down of its burned permits, so that its successor can give back the rest of a grant after a
-//! crash (bounds.md, shim rule 6). Without one they stay spent, which is safe.
+//! crash (docs/protocol.md, shim rule 6). Without one they stay spent, which is safe.
 
 use std::fmt::Debug;
 use std::sync::Arc;

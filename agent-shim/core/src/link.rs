@@ -4,7 +4,7 @@
 //! the evidence on its way out. It owns no wallet: permits lie in the data plane ([`Plane`]), where hook threads burn
 //! them. It knows no socket: whoever drives it sends what [`Output`] says and hands every answer to [`Link::handle`].
 //!
-//! The rules are those of bounds.md, "Shim rules". Each has its place:
+//! The rules are those of docs/protocol.md, "Shim rules". Each has its place:
 //!
 //! | Rule | Where |
 //! |---|---|
@@ -216,7 +216,7 @@ impl Link {
         }
     }
 
-    /// Takes over the grant of a dead incarnation: a journal says how many permits it burned (bounds.md, shim rule 6).
+    /// Takes over the grant of a dead incarnation: a journal says how many permits it burned (docs/protocol.md, shim rule 6).
     pub fn owe(&mut self, close: Close) {
         self.closes.owe(close, self.now);
     }
@@ -369,7 +369,7 @@ impl Link {
         correlation
     }
 
-    /// Another log: what is known is void, and nothing may run (bounds.md, shim rule 9). Aborts are kept all the same.
+    /// Another log: what is known is void, and nothing may run (docs/protocol.md, shim rule 9). Aborts are kept all the same.
     fn new_log(&mut self, log: LogId, plane: &mut impl Plane) {
         self.void(plane);
         self.versions = Versions::of_log(log);
@@ -377,7 +377,7 @@ impl Link {
         self.contact.greet(self.now);
     }
 
-    /// This is another copy of the process (bounds.md, shim rule 5). What was granted, closed or confirmed belongs to
+    /// This is another copy of the process (docs/protocol.md, shim rule 5). What was granted, closed or confirmed belongs to
     /// the process that it was copied from.
     fn forked(&mut self, incarnation: Incarnation, plane: &mut impl Plane) {
         self.identity.incarnation = incarnation;

@@ -1,4 +1,4 @@
-//! The journal in NATS JetStream: nats.md's streams, with its pitfalls handled here and nowhere else.
+//! The journal in NATS JetStream: docs/nats.md's streams, with its pitfalls handled here and nowhere else.
 //!
 //! One connection carries the log, another the evidence, so that a burst of evidence never stands before an append's
 //! answer. Streams are made if they are missing and refused if they are not ours.

@@ -1,4 +1,4 @@
-//! How far a session may reach: a predicate over all of its injections, not a label (bounds.md).
+//! How far a session may reach: a predicate over all of its injections, not a label (docs/protocol.md).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub enum BlastRadius {
 
 names!(BlastRadius { SingleRequest => "single_request", SingleAgent => "single_agent", SingleTrace => "single_trace", SingleTenant => "single_tenant", MultiTenant => "multi_tenant" });
 
-/// How hard the budget is (bounds.md, "Strictness").
+/// How hard the budget is (docs/protocol.md, "Strictness").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {

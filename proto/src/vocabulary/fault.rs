@@ -296,7 +296,7 @@ impl Fault {
         }
     }
 
-    /// The longest time that the fault holds a call, in milliseconds: `D` in the stop bound (bounds.md, shim rule 7).
+    /// The longest time that the fault holds a call, in milliseconds: `D` in the stop bound (docs/protocol.md, shim rule 7).
     #[must_use]
     pub fn longest_ms(&self) -> u64 {
         match self {

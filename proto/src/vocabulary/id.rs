@@ -41,7 +41,7 @@ pub enum InvalidId {
     Hex,
 }
 
-/// Checks a subject token: `[A-Za-z0-9_-]{1,64}` (nats.md).
+/// Checks a subject token: `[A-Za-z0-9_-]{1,64}` (docs/nats.md).
 fn check_token(text: &str) -> Result<(), InvalidId> {
     check_length(text, TOKEN_BYTES_MAX)?;
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {

@@ -18,7 +18,7 @@ pub const TENANTS_MAX: usize = 64;
 pub const FAULT_LIST_MAX: usize = 32;
 /// Largest budget of one session. The ledger keeps a record for each open grant, not for each permit.
 pub const BUDGET_MAX: u32 = 1_000_000;
-/// Most permits in one grant (bounds.md, coordinator rule 2): what one dead shim can strand.
+/// Most permits in one grant (docs/protocol.md, coordinator rule 2): what one dead shim can strand.
 pub const GRANT_PERMITS_MAX: u32 = 256;
 /// Shortest and longest session. The log keeps events for 30 days; a session must end well inside.
 pub const SESSION_DURATION_MIN: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub const SESSION_DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const FAULT_DURATION_MS_MAX: u64 = 60_000;
 /// Largest message of the contract in bytes, encoded; under the NATS server's default `max_payload` of 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
-/// Largest page of a plan in bytes, encoded (nats.md).
+/// Largest page of a plan in bytes, encoded (docs/nats.md).
 pub const PLAN_BYTES_MAX: usize = 256 * 1024;
 /// Most live sessions, and most ended ones, in one page of a plan: with keys of usual length [`PLAN_BYTES_MAX`] is reached first.
 pub const PLAN_SESSIONS_MAX: usize = 4096;
@@ -42,12 +42,12 @@ pub const HELLO_LIST_MAX: usize = 256;
 pub const EVIDENCE_ROWS_MAX: usize = 1024;
 /// Most samples of injections in one evidence message. Samples are for the timeline; counts are cumulative and lose nothing.
 pub const SAMPLES_MAX: usize = 256;
-/// Partitions of ownership (nats.md): enough to spread over any sensible number of replicas, few enough to subscribe to each.
+/// Partitions of ownership (docs/nats.md): enough to spread over any sensible number of replicas, few enough to subscribe to each.
 pub const PARTITIONS: u16 = 64;
 
 /// Time a shim may use permits without contact. Three renewals fit into it, and each is a few round trips.
 pub const LEASE_TTL: Duration = Duration::from_secs(3);
-/// Time a permit lives from the first send of its request (`V` in bounds.md).
+/// Time a permit lives from the first send of its request (`V` in docs/protocol.md).
 pub const PERMIT_LIFE: Duration = Duration::from_secs(10);
 /// Largest difference of clock *rates* that the stop bound allows for, in parts per million (`rho`). NTP slews at 500 ppm at most.
 pub const CLOCK_RATE_PPM: u64 = 500;

@@ -42,14 +42,14 @@ pub struct PlanSession {
     pub age: Duration,
     /// Time left of its longest duration, when this was sent: a shim stops it by itself then, contact or not.
     pub remaining: Duration,
-    /// First probability of asking, `min(1, 2B/N)`; doubles every [`Self::DEMAND_TAU`] (bounds.md, "Finding the demand").
+    /// First probability of asking, `min(1, 2B/N)`; doubles every [`Self::DEMAND_TAU`] (docs/protocol.md, "Finding the demand").
     pub phi0: f64,
     /// Whether the owner said that no permits are left at the moment.
     pub dry: bool,
 }
 
 impl PlanSession {
-    /// Time in which the probability of asking doubles (`tau` in bounds.md; 0.2 to 0.5 s were simulated).
+    /// Time in which the probability of asking doubles (`tau` in docs/protocol.md; 0.2 to 0.5 s were simulated).
     pub const DEMAND_TAU: Duration = Duration::from_millis(250);
 }
 

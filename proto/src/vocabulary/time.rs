@@ -26,7 +26,7 @@ impl UnixMillis {
     }
 }
 
-/// A moment of one process: nanoseconds of `CLOCK_BOOTTIME`, which goes on during suspend (bounds.md, shim rule 5).
+/// A moment of one process: nanoseconds of `CLOCK_BOOTTIME`, which goes on during suspend (docs/protocol.md, shim rule 5).
 ///
 /// Only comparable with values of the same host. Leases and permits are computed on it.
 #[derive(
@@ -50,7 +50,7 @@ impl BootNanos {
 
 /// What `duration` on one clock can be at most on another: `duration * (1 + rho) / (1 - rho)`.
 ///
-/// `rho` is [`CLOCK_RATE_PPM`]. Source: bounds.md, coordinator rules 2 and 11, and "When is a session stopped, proven?".
+/// `rho` is [`CLOCK_RATE_PPM`]. Source: docs/protocol.md, coordinator rules 2 and 11, and "When is a session stopped, proven?".
 #[must_use]
 pub fn stretched(duration: Duration) -> Duration {
     let nanos = duration.as_nanos();

@@ -1,4 +1,4 @@
-//! Closes that were not acknowledged yet. Each is final, and repeated until its answer (bounds.md, shim rules 3 and 4).
+//! Closes that were not acknowledged yet. Each is final, and repeated until its answer (docs/protocol.md, shim rules 3 and 4).
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Contact with a coordinator: Hello first, which is a real round trip and so proves that commands arrive; then Sync.
 //!
-//! Until a whole plan came, broadcasts are only kept; what is not newer than that plan is dropped (nats.md, "Late joiner").
+//! Until a whole plan came, broadcasts are only kept; what is not newer than that plan is dropped (docs/nats.md, "Late joiner").
 
 use std::time::Duration;
 

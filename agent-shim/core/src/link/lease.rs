@@ -1,4 +1,4 @@
-//! The process's one lease: until when permits may be used without contact (bounds.md, coordinator rule 6, shim rule 1).
+//! The process's one lease: until when permits may be used without contact (docs/protocol.md, coordinator rule 6, shim rule 1).
 
 use std::time::Duration;
 

@@ -34,13 +34,13 @@ pub(super) const RENEW: Pace = pace(100, 500);
 /// Reports of aborts that the log may lack: nearly always the plan tells first that the log has them.
 pub(super) const REPORT: Pace = pace(1_500, 10_000);
 
-/// A gap in the plan: the whole tenant has it, so shims spread over this time (bounds.md, shim rule 9).
+/// A gap in the plan: the whole tenant has it, so shims spread over this time (docs/protocol.md, shim rule 9).
 pub(super) const GAP_SPREAD: Duration = Duration::from_secs(2);
 /// A lease that a newer stop holds back: only holders of permits have it, and their lease runs out meanwhile.
 pub(super) const STOP_SPREAD: Duration = Duration::from_millis(300);
 /// A changed announcement: adapters register many sites in a row.
 pub(super) const ANNOUNCE_SETTLES: Duration = Duration::from_millis(200);
-/// Renewals while permits are held: three fit into one lease (bounds.md, coordinator rule 6).
+/// Renewals while permits are held: three fit into one lease (docs/protocol.md, coordinator rule 6).
 pub(super) const RENEW_EVERY: Duration = LEASE_TTL.checked_div(3).expect("3 is not 0");
 /// An Ask is given up after this time: half of what its permits would live.
 pub(super) const ASK_GIVES_UP: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub(super) const REFUSED_AT_LEAST: Duration = Duration::from_millis(50);
 pub(super) const REFUSED_AT_MOST: Duration = Duration::from_secs(60);
 /// `Dry` holds this long: its `Refill` may get lost.
 pub(super) const DRY_HOLDS: Duration = Duration::from_secs(10);
-/// One draw of "may I ask" in each round (simulated so: bounds.md, "Finding the demand").
+/// One draw of "may I ask" in each round (simulated so: docs/protocol.md, "Finding the demand").
 pub(super) const DEMAND_ROUND: Duration = Duration::from_millis(200);
 /// A fault that ends is told to the link; should that get lost, it looks again after this time.
 pub(super) const DRAIN_LOOK: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! `phi`: may this shim ask? 100,000 shims and a budget of 50 must not mean 100,000 Asks (bounds.md, "Finding the demand").
+//! `phi`: may this shim ask? 100,000 shims and a budget of 50 must not mean 100,000 Asks (docs/protocol.md, "Finding the demand").
 
 use std::time::Duration;
 

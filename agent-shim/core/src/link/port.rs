@@ -49,7 +49,7 @@ pub struct TakesPart {
 
 /// The data plane, as the link sees it. Its own threads burn permits and run faults at any time in between.
 ///
-/// What every implementation has to keep, since the bounds rest on it (bounds.md, shim rules 2 and 4):
+/// What every implementation has to keep, since the bounds rest on it (docs/protocol.md, shim rules 2 and 4):
 /// - A fault is counted in [`Held::running`] *before* its permit is burned, and until it has ended. So an empty wallet
 ///   and then `running == 0` means that nothing of the grant runs or will run.
 /// - Each permit is burned at most once, and never in a stopped or paused session or past a deadline.

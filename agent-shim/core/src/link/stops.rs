@@ -1,4 +1,4 @@
-//! Aborts and halts: kept, reported until the log has them, confirmed once nothing runs (bounds.md, coordinator rule 8
+//! Aborts and halts: kept, reported until the log has them, confirmed once nothing runs (docs/protocol.md, coordinator rule 8
 //! and "When is a session stopped, proven?").
 
 use std::time::Duration;
@@ -230,7 +230,7 @@ impl Link {
     ) {
         self.lease.answered();
         if let Some(Reply::Renewed(renewed)) = reply {
-            // The answer comes only once the log has what was reported (bounds.md, coordinator rule 8).
+            // The answer comes only once the log has what was reported (docs/protocol.md, coordinator rule 8).
             reported.iter().for_each(|key| self.recorded(key));
             let sent = renewed.echo_sent.min(sent);
             self.extend_lease(sent, renewed.remaining, renewed.stop_version, plane);

@@ -1,4 +1,4 @@
-//! Which plan the shim has: a level with a version, kept right by deltas, beats and whole plans (bounds.md, shim rule 9).
+//! Which plan the shim has: a level with a version, kept right by deltas, beats and whole plans (docs/protocol.md, shim rule 9).
 //!
 //! Lower versions are ignored, a gap is noticed, pages are put together. What the sessions in it mean is not known here.
 
@@ -78,7 +78,7 @@ impl Versions {
         self.known.is_none_or(|known| known < self.heard)
     }
 
-    /// Whether the plan in force covers `stop_version` (bounds.md, coordinator rule 6).
+    /// Whether the plan in force covers `stop_version` (docs/protocol.md, coordinator rule 6).
     pub(super) fn covers(&mut self, stop_version: u64) -> bool {
         self.heard = self.heard.max(stop_version);
         self.known.is_some_and(|known| known >= stop_version)

@@ -1,5 +1,5 @@
 //! One write and its answer. The answer is read from the JSON itself: async-nats maps only one of the two codes that mean
-//! a conflict (nats.md, pitfall 2), and hides others in text.
+//! a conflict (docs/nats.md, pitfall 2), and hides others in text.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One connection to NATS, with settings for a control plane instead of async-nats' defaults (nats.md, pitfalls 6 and 7).
+//! One connection to NATS, with settings for a control plane instead of async-nats' defaults (docs/nats.md, pitfalls 6 and 7).
 
 use std::fmt;
 use std::path::PathBuf;

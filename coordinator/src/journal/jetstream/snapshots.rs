@@ -2,7 +2,7 @@
 //!
 //! Whoever crashes in between leaves the old manifest with its chunks; what a crash leaves behind expires. A manifest that
 //! doesn't fit its chunks, or is of another log, is no snapshot. Everything is read from the leader: direct reads may be
-//! stale (nats.md, pitfall 5).
+//! stale (docs/nats.md, pitfall 5).
 
 use std::time::Duration;
 
