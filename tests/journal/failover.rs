@@ -1,4 +1,4 @@
-//! Servers that die or freeze under the journal. Each test has servers of its own.
+//! Servers that die or freeze under the journal, and streams that are not there. Whoever harms a server has one of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use squall::journal::contract::{append, commit, entries, id};
 use squall::journal::jetstream::{JetStream, Settings};
-use squall::journal::{AppendError, Appended, Journal, TailEvent};
+use squall::journal::{AppendError, Appended, Journal, TailEvent, Unanswered};
 use squall_proto::subject::LOG_STREAM;
 use squall_tests::nats::{Cluster, Options, Server};
 use tokio::time::{Instant, timeout};
 
-use crate::backend::on_cluster;
+use crate::backend::{on_cluster, on_one_server};
 
 fn options() -> Options {
     Options { sync_always: true, accounts: 1, ..Options::default() }
@@ -134,4 +134,20 @@ async fn after_a_kill_one_server_has_every_acknowledged_record_and_the_handle_wo
     assert!(read.iter().zip(1..).all(|(entry, sequence)| entry.sequence == sequence));
     let hint = timeout(Duration::from_secs(10), tail.next()).await.unwrap();
     assert_eq!(hint, Some(TailEvent::CaughtUp { last_sequence: 101 }));
+}
+
+#[tokio::test]
+async fn an_append_waits_for_a_stream_and_gives_up_in_time() {
+    let backend = on_one_server().await;
+    let settings = Settings { append_timeout: Duration::from_secs(2), ..backend.settings() };
+    let journal: Arc<dyn Journal> = Arc::new(JetStream::open(settings).await.unwrap());
+    let api = backend.raw().await;
+    let config = api.get_stream(LOG_STREAM).await.unwrap().cached_info().config.clone();
+    api.delete_stream(LOG_STREAM).await.unwrap();
+    let nobody = journal.append(append("s", 0, id(1), b"x")).await;
+    assert_eq!(nobody, Err(AppendError::Unanswered { why: Unanswered::NoResponders }));
+    let (waiting, _) = futures::join!(journal.append(append("s", 0, id(2), b"x")), async {
+        api.create_stream(config).await.unwrap()
+    });
+    assert_eq!(waiting, Ok(Appended { sequence: 1, duplicate: false }));
 }

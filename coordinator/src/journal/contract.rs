@@ -20,7 +20,7 @@ use super::{
     SaveError, Snapshot, TailEvent,
 };
 
-/// Longest wait for anything: longer than the election after a killed stream leader (4 to 9 s) takes twice.
+/// Longest wait for anything: three elections of a stream leader (4 to 9 s each).
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log to test, empty at first.
@@ -53,7 +53,7 @@ pub enum Repeated {
     Duplicate,
 }
 
-/// Makes a test of each rule of the [contract](crate::journal::contract): `journal_contract!(tokio::test, backend_expression)`.
+/// Makes a test of each rule of the [contract](crate::journal::contract): `journal_contract!(backend)`; `backend` is evaluated in each and may await.
 #[macro_export]
 macro_rules! journal_contract {
     ($backend:expr) => {

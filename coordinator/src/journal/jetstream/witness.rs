@@ -1,7 +1,9 @@
 //! Who says how the servers sync. A normal account can't see it: neither STREAM.INFO nor the account's own information
 //! tells (nats-server 2.15.1). The system account can (`$SYS.REQ.SERVER.PING.VARZ`, answered by every server), and so can
-//! each server's monitoring port (`/varz`). Both show `jetstream.config.sync_always`; the interval beside it stays at
-//! 120 s and means nothing.
+//! each server's monitoring port. Both show `sync_always`; the interval beside it stays at 120 s and means nothing.
+//!
+//! On the monitoring port it is read from `/jsz`. `/varz` leaves JetStream's settings out for as long as the server runs
+//! if anyone asked for it before JetStream was up (nats-server `monitor.go`, `HandleVarz`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,14 +13,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::join_all;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connect::{Address, Connection};
 
-/// Longest wait for the servers to answer. One that doesn't is unknown, so not "always".
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for the servers to answer, a busy one included. One that doesn't is unknown, so not "always".
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer that is read: varz has about 6 KiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const PING: &str = "$SYS.REQ.SERVER.PING.VARZ";
@@ -32,16 +35,30 @@ pub struct Witness {
     pub monitoring: Vec<String>,
 }
 
-/// What a server says of itself.
+/// Whether a server syncs always, as it says itself.
+struct Said {
+    server: String,
+    always: bool,
+}
+
+/// What a server says of itself over the system account.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    data: Varz,
+}
+
 #[derive(Debug, Deserialize)]
 struct Varz {
+    server_id: String,
     server_name: String,
     #[serde(default)]
-    jetstream: JetStreamVarz,
+    jetstream: Jsz,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct JetStreamVarz {
+struct Jsz {
+    #[serde(default)]
+    server_id: String,
     #[serde(default)]
     config: JetStreamConfig,
 }
@@ -50,12 +67,6 @@ struct JetStreamVarz {
 struct JetStreamConfig {
     #[serde(default)]
     sync_always: bool,
-}
-
-/// A varz in its envelope, as the system account gets it.
-#[derive(Debug, Deserialize)]
-struct Answer {
-    data: Varz,
 }
 
 /// Names of the servers that hold a stream; without a cluster, the one we are connected to.
@@ -77,16 +88,11 @@ impl Witness {
     /// What each server says, the more pessimistic answer if it says two things.
     async fn ask(&self, servers: &BTreeSet<String>) -> BTreeMap<String, bool> {
         let mut said: BTreeMap<String, bool> = BTreeMap::new();
-        let mut note = |varz: Varz| {
-            let always = varz.jetstream.config.sync_always;
-            said.entry(varz.server_name).and_modify(|said| *said &= always).or_insert(always);
+        let mut note = |Said { server, always }| {
+            said.entry(server).and_modify(|said| *said &= always).or_insert(always);
         };
-        let pages = join_all(self.monitoring.iter().map(|url| fetch_varz(url))).await;
-        for page in pages.into_iter().flatten() {
-            if let Ok(varz) = serde_json::from_slice(&page) {
-                note(varz);
-            }
-        }
+        let pages = join_all(self.monitoring.iter().map(|url| look(url))).await;
+        pages.into_iter().flatten().for_each(&mut note);
         if let Some(system) = &self.system {
             ping(system, servers).await.into_iter().for_each(note);
         }
@@ -94,8 +100,29 @@ impl Witness {
     }
 }
 
+async fn look(url: &str) -> Option<Said> {
+    let said = read_pages(url).await;
+    if let Err(error) = &said {
+        tracing::warn!(url, error, "a NATS monitoring port doesn't say how its server syncs");
+    }
+    said.ok()
+}
+
+async fn read_pages(url: &str) -> Result<Said, String> {
+    let varz: Varz = read(&get(url, "/varz").await?)?;
+    let jsz: Jsz = read(&get(url, "/jsz").await?)?;
+    if varz.server_id != jsz.server_id {
+        return Err("two servers answered".to_owned());
+    }
+    Ok(Said { server: varz.server_name, always: jsz.config.sync_always })
+}
+
+fn read<T: DeserializeOwned>(page: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(page).map_err(|error| error.to_string())
+}
+
 /// Asks every server over the system account, until all of `servers` answered or time is over.
-async fn ping(system: &Address, servers: &BTreeSet<String>) -> Vec<Varz> {
+async fn ping(system: &Address, servers: &BTreeSet<String>) -> Vec<Said> {
     let mut answers = Vec::new();
     let asked = timeout(ANSWER_TIMEOUT, async {
         let connection =
@@ -110,7 +137,8 @@ async fn ping(system: &Address, servers: &BTreeSet<String>) -> Vec<Varz> {
             let Some(message) = inbox_messages.next().await else { break };
             if let Ok(Answer { data }) = serde_json::from_slice(&message.payload) {
                 missing.remove(&data.server_name);
-                answers.push(data);
+                let always = data.jetstream.config.sync_always;
+                answers.push(Said { server: data.server_name, always });
             }
         }
         Ok::<(), String>(())
@@ -123,18 +151,25 @@ async fn ping(system: &Address, servers: &BTreeSet<String>) -> Vec<Varz> {
     answers
 }
 
-/// The `/varz` page of a monitoring port, `None` if it can't be had. Plain HTTP/1.0, so that the answer ends with the connection.
+/// The `/varz` page of a monitoring port, `None` if it can't be had now.
 pub async fn fetch_varz(url: &str) -> Option<Vec<u8>> {
-    let host = url.strip_prefix("http://")?.trim_end_matches('/');
+    get(url, "/varz").await.ok()
+}
+
+/// Plain HTTP/1.0, so that the answer ends with the connection.
+async fn get(url: &str, path: &str) -> Result<Vec<u8>, String> {
+    let host = url.strip_prefix("http://").ok_or("it is not an http:// address")?;
+    let host = host.trim_end_matches('/');
     let page = timeout(ANSWER_TIMEOUT, async {
-        let mut stream = TcpStream::connect(host).await.ok()?;
-        let request = format!("GET /varz HTTP/1.0\r\nHost: {host}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut stream = TcpStream::connect(host).await?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.ok()?;
-        body(&answer)
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
     });
-    page.await.ok().flatten()
+    let answer = page.await.map_err(|_| "no answer in time")?.map_err(|error| error.to_string())?;
+    body(&answer).ok_or_else(|| "the answer is not a page".to_owned())
 }
 
 fn body(answer: &[u8]) -> Option<Vec<u8>> {
@@ -149,17 +184,10 @@ mod tests {
 
     #[test]
     fn the_interval_means_nothing_and_silence_is_not_always() {
-        let read = |text: &str| {
-            let varz: Varz = serde_json::from_str(text).unwrap();
-            varz.jetstream.config.sync_always
-        };
-        assert!(read(
-            r#"{"server_name":"a","jetstream":{"config":{"sync_interval":120000000000,"sync_always":true}}}"#
-        ));
-        assert!(!read(
-            r#"{"server_name":"a","jetstream":{"config":{"sync_interval":120000000000}}}"#
-        ));
-        assert!(!read(r#"{"server_name":"a"}"#));
+        let always = |text: &str| read::<Jsz>(text.as_bytes()).unwrap().config.sync_always;
+        assert!(always(r#"{"config":{"sync_interval":120000000000,"sync_always":true}}"#));
+        assert!(!always(r#"{"config":{"sync_interval":120000000000}}"#));
+        assert!(!always("{}"));
     }
 
     #[tokio::test]
