@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::journal::jetstream::fetch_varz;
@@ -35,6 +36,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longest wait for a server to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for a server to introduce itself, and the longest introduction; it has less than a kilobyte.
+const GREETING_WITHIN: Duration = Duration::from_secs(2);
+const GREETING_BYTES_MAX: u64 = 64 * 1024;
 /// Its configuration and log, in its folder.
 const CONFIG: &str = "nats.conf";
 const LOG: &str = "nats.log";
@@ -128,9 +132,9 @@ struct Ports {
     monitoring: u16,
 }
 
-/// What a server says of itself.
+/// What a server says of itself, to clients and on its monitoring port.
 #[derive(Debug, Deserialize)]
-struct Varz {
+struct Introduction {
     server_name: String,
 }
 
@@ -198,10 +202,13 @@ impl NatsServer {
         self.process.stop(END_WITHIN).await;
     }
 
-    /// Waits until it listens and is the one that we started: another process may have taken the port first.
+    /// Waits until both ports are served by the server that we started: another process may have taken one first, and
+    /// ours is about to end then. It opens its port for clients last, once JetStream has read its store.
     async fn ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + READY_WITHIN;
-        while !(self.listens().await && self.is_ours().await) {
+        while !(self.is_ours(greeting(self.ports.client).await)
+            && self.is_ours(fetch_varz(&self.monitoring_url()).await))
+        {
             if Instant::now() >= until {
                 return Err(format!("it is not ready after {READY_WITHIN:?}"));
             }
@@ -213,14 +220,9 @@ impl NatsServer {
         Ok(())
     }
 
-    /// It opens its port for clients last, once JetStream has read its store.
-    async fn listens(&self) -> bool {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.client)).await.is_ok()
-    }
-
-    async fn is_ours(&self) -> bool {
-        let varz = fetch_varz(&self.monitoring_url()).await.unwrap_or_default();
-        serde_json::from_slice::<Varz>(&varz).is_ok_and(|varz| varz.server_name == self.name)
+    fn is_ours(&self, said: Option<Vec<u8>>) -> bool {
+        let said = said.and_then(|said| serde_json::from_slice::<Introduction>(&said).ok());
+        said.is_some_and(|said| said.server_name == self.name)
     }
 
     fn end_of_log(&self) -> String {
@@ -229,6 +231,17 @@ impl NatsServer {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
+}
+
+/// What the server at `port` says to a client that connects: `INFO {...}` and the end of the line.
+async fn greeting(port: u16) -> Option<Vec<u8>> {
+    let read = async {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let mut line = Vec::new();
+        BufReader::new(stream.take(GREETING_BYTES_MAX)).read_until(b'\n', &mut line).await.ok()?;
+        Some(line.strip_prefix(b"INFO ")?.to_vec())
+    };
+    timeout(GREETING_WITHIN, read).await.ok().flatten()
 }
 
 impl Ports {
@@ -263,6 +276,7 @@ fn config(name: &str, ports: Ports) -> String {
          server_name: {name}\n\
          listen: 127.0.0.1:{client}\n\
          http: 127.0.0.1:{monitoring}\n\
+         pid_file: \"nats.pid\"\n\
          max_payload: 1MB\n\
          jetstream {{ store_dir: \"store\", sync_interval: always }}\n"
     )
@@ -270,7 +284,25 @@ fn config(name: &str, ports: Ports) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_introduces_itself_and_whoever_does_not_is_none() {
+        for (said, expected) in
+            [("INFO {\"a\":1}\r\n", Some("{\"a\":1}\r\n")), ("HTTP/1.1 400\r\n", None), ("", None)]
+        {
+            let (port, listener) = any().unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let serve =
+                async { listener.accept().await.unwrap().0.write_all(said.as_bytes()).await };
+            let (heard, served) = tokio::join!(greeting(port), serve);
+            served.unwrap();
+            assert_eq!(heard, expected.map(|text| text.as_bytes().to_vec()), "{said:?}");
+        }
+    }
 
     #[test]
     fn two_ports_are_never_the_same_and_lie_below_the_ephemeral_ones() {

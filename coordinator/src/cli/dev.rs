@@ -8,6 +8,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::progress::Progress;
 use super::screen::{Look, Screen};
+use super::serve::Stop;
 use super::table::fields;
 use super::{Global, serve};
 use crate::embedded::{self, NatsServer};
@@ -38,7 +39,11 @@ impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let listener = serve::listen(self.listen).await?;
         let address = listener.local_addr()?;
-        let mut nats = start(self.data.clone(), self.nats_port).await?;
+        let mut stop = Stop::listen()?;
+        let mut nats = tokio::select! {
+            started = start(self.data.clone(), self.nats_port) => started?,
+            () = stop.asked() => return Ok(()),
+        };
         let place = Place {
             address,
             nats_url: nats.url(),
@@ -51,7 +56,7 @@ impl Args {
         };
         let lost = async { Failure::new(Exit::Failed, nats.ended().await) };
         let screen = global.screen();
-        let result = serve::run(listener, settings, lost, |_| place.show(screen)).await;
+        let result = serve::run(stop, listener, settings, lost, |_| place.show(screen)).await;
         nats.stop().await;
         result
     }

@@ -3,6 +3,7 @@
 //! Every violation stands on a line of its own with the path of its field, and a failure says what to do next where that
 //! is known. Not here: what a status means to the coordinator (`api/errors.rs`); this file reads what that one writes.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -175,8 +176,7 @@ impl From<io::Error> for Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let what = status.message();
-        let what = if what.is_empty() { status.code().to_string() } else { what.to_owned() };
+        let what = sentence(&status);
         let (violations, mut conditions) = (violations(&status), conditions(&status));
         // A single condition is what the message says.
         conditions.retain(|condition| condition.problem != what);
@@ -193,6 +193,8 @@ impl From<Status> for Failure {
 
 fn exit(status: &Status) -> Exit {
     match status.code() {
+        // No coordinator said so: the connection broke.
+        Code::Unknown | Code::Internal if status.source().is_some() => Exit::Unavailable,
         Code::InvalidArgument | Code::OutOfRange => Exit::BadInput,
         Code::NotFound => Exit::NotFound,
         // The client's own time-out comes as Cancelled.
@@ -209,6 +211,24 @@ fn exit(status: &Status) -> Exit {
         | Code::DataLoss
         | Code::Unauthenticated => Exit::Failed,
     }
+}
+
+/// What happened. A connection that fails tells its causes one by one.
+fn sentence(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    if text.is_empty() {
+        text = status.code().to_string();
+    }
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    let is_of_transport = status.source().is_some() && exit(status) == Exit::Unavailable;
+    if is_of_transport { format!("the coordinator can't be reached: {text}") } else { text }
 }
 
 /// Every wrong field.
@@ -261,11 +281,14 @@ fn next(status: &Status) -> Option<String> {
 /// A status that no coordinator wrote: the transport's.
 fn not_ours(status: &Status) -> Option<String> {
     match exit(status) {
-        Exit::Unavailable if status.code() == Code::Unavailable => Some(
+        // Our own patience came to an end.
+        Exit::Unavailable if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
+            Some("try again in a moment".to_owned())
+        }
+        Exit::Unavailable => Some(
             "is the coordinator running? `squall dev` starts one; --server or SQUALL_SERVER says where it is"
                 .to_owned(),
         ),
-        Exit::Unavailable => Some("try again in a moment".to_owned()),
         Exit::Failed | Exit::BadInput | Exit::NotFound | Exit::NotProven | Exit::Closed => None,
     }
 }

@@ -14,6 +14,7 @@ use squall_proto::wire::v1::halt_scope::Scope;
 use squall_proto::wire::v1::{AllTenants, GetHaltRequest, HaltScope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,7 @@ impl Args {
             tracing::info!(%address, replica = %coordinator.replica, log = %coordinator.facts.log_id, "serving");
             Ok(())
         };
-        run(listener, settings, std::future::pending(), ready).await
+        run(Stop::listen()?, listener, settings, std::future::pending(), ready).await
     }
 
     /// Checks everything before any port opens.
@@ -118,34 +119,43 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
     })
 }
 
-/// What tells a coordinator to end.
-struct Stop {
-    term: Signal,
-    interrupt: Signal,
+/// What tells a coordinator to end: `kill`, Ctrl-C, and the end of its terminal.
+pub(super) struct Stop {
+    signals: [Signal; 3],
 }
 
 impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        let term = signal(SignalKind::terminate())?;
-        Ok(Self { term, interrupt: signal(SignalKind::interrupt())? })
+    /// Listens from here on.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Exit::Failed, format!("failed to listen to signals: {error}"))
+            })
+        };
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [term, interrupt, hangup] = kinds.map(listen);
+        Ok(Self { signals: [term?, interrupt?, hangup?] })
     }
 
-    async fn asked(&mut self) {
+    /// Waits for the next one.
+    pub(super) async fn asked(&mut self) {
+        let [term, interrupt, hangup] = &mut self.signals;
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }
 
-/// Runs a coordinator behind `listener` until a signal asks it to end, or until `outside` happens, which fails it.
+/// Runs a coordinator behind `listener` until `stop` asks it to end, or until `outside` happens, which fails it.
 pub(super) async fn run(
+    mut stop: Stop,
     listener: TcpListener,
     settings: Settings,
     outside: impl Future<Output = Failure>,
     ready: impl FnOnce(&Coordinator) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut stop = Stop::listen()?;
     let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
     let starting = start(settings, shutdown.clone());
     let mut coordinator = tokio::select! {
@@ -170,18 +180,34 @@ pub(super) async fn run(
     };
     let ended = ended.await;
     tracing::info!("ending: calls under way may end");
-    draining.cancel();
-    let drained = async {
-        // A door that failed has been told already.
-        let _ = serving.await;
-        shutdown.cancel();
-        let _ = coordinator.task.await;
-    };
+    let end = end(serving, coordinator.task, &draining, &shutdown);
     tokio::select! {
-        () = drained => {}
+        () = end => {}
         () = stop.asked() => tracing::warn!("ended at once"),
     }
     ended
+}
+
+/// Closes the doors, then ends the replica. What ended by itself was told before, and is not waited for again.
+async fn end(
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    replica: JoinHandle<()>,
+    draining: &CancellationToken,
+    shutdown: &CancellationToken,
+) {
+    draining.cancel();
+    if !serving.is_finished() {
+        let served = serving.await.map_err(|error| error.to_string());
+        if let Err(error) = served.and_then(|served| served.map_err(|error| error.to_string())) {
+            tracing::error!(error, "serving did not end well");
+        }
+    }
+    shutdown.cancel();
+    if !replica.is_finished()
+        && let Err(error) = replica.await
+    {
+        tracing::error!(%error, "the replica did not end well");
+    }
 }
 
 async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Coordinator, Failure> {

@@ -1,6 +1,8 @@
 //! The real program, as people and programs run it: on a `squall dev` of its own, with a real nats-server.
 
 mod program;
+mod shim;
+mod stops;
 
 use anyhow::{Context, Result};
 use program::{Dev, Folder, squall};
@@ -239,6 +241,17 @@ async fn a_dev_server_ends_in_order_and_keeps_its_data_if_told_to() -> Result<()
     // Killed, it takes its nats-server along.
     assert_eq!(again.end(rustix::process::Signal::KILL).await?, None);
     again.nats_is_gone().await
+}
+
+#[tokio::test]
+async fn a_dev_server_whose_nats_server_dies_says_so_and_ends() -> Result<()> {
+    let data = Folder::new()?;
+    let mut dev = Dev::start(&["--data", data.path()]).await?;
+    let id = std::fs::read_to_string(format!("{}/nats.pid", data.path()))?;
+    let id = rustix::process::Pid::from_raw(id.trim().parse()?).context("a process")?;
+    rustix::process::kill_process(id, rustix::process::Signal::KILL)?;
+    assert_eq!(dev.wait().await?, Some(1));
+    Ok(())
 }
 
 #[tokio::test]

@@ -6,17 +6,17 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Below the ephemeral range: an ephemeral port can be taken, or connect to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -36,6 +36,12 @@ impl Ended {
     pub(crate) fn done(self) -> Result<String> {
         ensure!(self.status.code() == Some(0), "{self:?}");
         Ok(self.out)
+    }
+
+    /// What it said and its errors; it has to have ended with this code.
+    pub(crate) fn ended(self, code: i32) -> Result<(String, String)> {
+        ensure!(self.status.code() == Some(code), "{self:?}");
+        Ok((self.out, self.err))
     }
 
     /// Its errors; it has to have failed with this code, and said nothing else.
@@ -104,28 +110,33 @@ impl Dev {
         let mut out = BufReader::new(server.stdout.take().context("piped")?);
         let mut line = String::new();
         timeout(PATIENCE, out.read_line(&mut line)).await.context("squall dev is not ready")??;
-        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
-            let mut said = String::new();
-            server.stderr.take().context("piped")?.read_to_string(&mut said).await?;
-            bail!("squall dev did not start: {said}");
-        };
+        let ready: Value = serde_json::from_str(&line).context("squall dev did not start")?;
         let text = |name: &str| ready[name].as_str().map(str::to_owned).context("a text");
         Ok(Self { server, url: text("server")?, nats_url: text("nats_url")? })
     }
 
     /// Starts `squall serve` on the same NATS.
     pub(crate) async fn serve_beside(&self) -> Result<Self> {
-        let listen = format!("127.0.0.1:{}", free_port()?);
-        let words = ["serve", "--nats", &self.nats_url, "--replicas", "1", "--listen", &listen];
-        let server = tethered(command(&words))?;
-        let other =
-            Self { server, url: format!("http://{listen}"), nats_url: self.nats_url.clone() };
-        let until = Instant::now() + PATIENCE;
-        while other.squall(&["session", "list"]).await?.done().is_err() {
-            ensure!(Instant::now() < until, "squall serve is not ready");
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(other)
+        serve(&self.nats_url, &format!("127.0.0.1:{}", free_port()?)).await
+    }
+
+    /// Starts a `squall serve` that ended again, where it was.
+    pub(crate) async fn again(&self) -> Result<Self> {
+        serve(&self.nats_url, self.url.trim_start_matches("http://")).await
+    }
+
+    /// Where its shims connect.
+    pub(crate) fn nats_url(&self) -> &str {
+        &self.nats_url
+    }
+
+    /// Starts a command as tenant `acme`, and lets it run.
+    pub(crate) fn spawn(&self, words: &[&str]) -> Result<Running> {
+        let mut command = command(words);
+        command.envs([("SQUALL_SERVER", self.url.as_str()), ("SQUALL_TENANT", "acme")]);
+        let mut child = command.spawn()?;
+        let out = BufReader::new(child.stdout.take().context("piped")?);
+        Ok(Running { child, out })
     }
 
     /// Runs a command as tenant `acme`.
@@ -169,6 +180,11 @@ impl Dev {
     pub(crate) async fn end(&mut self, signal: Signal) -> Result<Option<i32>> {
         let id = self.server.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         kill_process(id.context("it ended before")?, signal)?;
+        self.wait().await
+    }
+
+    /// Waits until it ends, and tells its exit code.
+    pub(crate) async fn wait(&mut self) -> Result<Option<i32>> {
         Ok(timeout(PATIENCE, self.server.wait()).await.context("it does not end")??.code())
     }
 
@@ -181,6 +197,47 @@ impl Dev {
             sleep(LOOK_EVERY).await;
         }
         Ok(())
+    }
+}
+
+async fn serve(nats_url: &str, listen: &str) -> Result<Dev> {
+    let words = ["serve", "--nats", nats_url, "--replicas", "1", "--listen", listen];
+    let server = tethered(command(&words))?;
+    let other = Dev { server, url: format!("http://{listen}"), nats_url: nats_url.to_owned() };
+    let until = Instant::now() + PATIENCE;
+    while other.squall(&["session", "list"]).await?.done().is_err() {
+        ensure!(Instant::now() < until, "squall serve is not ready");
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(other)
+}
+
+/// A command that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// The next line that it says.
+    pub(crate) async fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        timeout(PATIENCE, self.out.read_line(&mut line)).await.context("it says nothing")??;
+        Ok(line)
+    }
+
+    /// Everything else that it says, and how it ends.
+    pub(crate) async fn rest(mut self) -> Result<Ended> {
+        let (mut out, mut err) = (String::new(), String::new());
+        let mut errors = self.child.stderr.take().context("piped")?;
+        let all = async {
+            self.out.read_to_string(&mut out).await?;
+            errors.read_to_string(&mut err).await?;
+            self.child.wait().await
+        };
+        let status = timeout(PATIENCE, all).await.context("it does not end")??;
+        Ok(Ended { status, out, err })
     }
 }
 
@@ -208,6 +265,8 @@ static PARENT: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 
 /// Starts a server that does not outlive this process, even if that is killed.
 fn tethered(mut command: Command) -> Result<Child> {
+    // What a server complains about belongs to the test's own output.
+    command.stderr(Stdio::inherit());
     // SAFETY: between fork and exec only one system call is made, which is async-signal-safe.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));

@@ -80,3 +80,11 @@ fn a_reader_that_went_away_is_no_failure() {
     assert_eq!(failure.exit().code(), 0);
     assert_eq!(Failure::from(io::Error::other("full")).exit().code(), 1);
 }
+
+#[test]
+fn a_connection_that_breaks_is_no_answer_of_a_coordinator() {
+    let broken = Status::from_error("connection reset".into());
+    assert_eq!(Failure::from(broken).exit(), Exit::Unavailable);
+    let answered = Status::unknown("connection reset");
+    assert_eq!(Failure::from(answered).exit(), Exit::Failed);
+}

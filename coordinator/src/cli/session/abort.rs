@@ -17,7 +17,7 @@ use crate::cli::stop::{is_proven, verdict};
 /// Ends a session for good, now, and waits for the proof that nothing runs any more
 ///
 /// The shims are told before the abort is durable. Then every shim that holds permits confirms, or its lease runs out.
-/// What is printed ends in \"all stopped, proven\" only when that is known. Exit code 5: aborted for good, but not proven
+/// What is printed ends in "all stopped, proven" only when that is known. Exit code 5: aborted for good, but not proven
 /// within --timeout; `squall session watch` goes on waiting.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:

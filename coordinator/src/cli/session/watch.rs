@@ -81,7 +81,6 @@ async fn redraw(follow: &mut Follow, look: Look) -> Result<(), Failure> {
         }
         if let Some(session) = &newest {
             view.set_message(picture::live(session, now(), look));
-            view.tick();
         }
     }
     view.abandon();

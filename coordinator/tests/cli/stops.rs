@@ -1,0 +1,108 @@
+//! Stops as a person sees them: confirmed, out of contact, proven; watched through the death of a coordinator.
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+
+use crate::SESSION;
+use crate::program::Dev;
+use crate::shim::Shim;
+
+/// A session that runs, and a shim that holds a permit of it.
+async fn running(dev: &Dev) -> Result<Shim> {
+    dev.squall_with(SESSION, &["session", "create", "-f", "-", "--id", "first"]).await?.done()?;
+    let start = dev.squall(&["session", "start", "first", "--wait-for-shims", "60s"]);
+    let (started, shim) = tokio::join!(start, Shim::connect(dev.nats_url(), 1));
+    let (started, shim) = (started?.done()?, shim?);
+    assert!(started.contains("tenants/acme/sessions/first is running, until "), "{started}");
+    shim.take_permit("first").await?;
+    Ok(shim)
+}
+
+/// The number of the stop of the session, once it has one.
+async fn epoch(dev: &Dev) -> Result<u64> {
+    let show = ["session", "show", "first", "--output", "json"];
+    let shown = dev.until(&show, |shown| !shown.contains("\"epoch\": 0,")).await?;
+    let session: serde_json::Value = serde_json::from_str(&shown)?;
+    session["stop"]["epoch"].as_u64().context("a number")
+}
+
+#[tokio::test]
+async fn an_abort_waits_for_every_holder_and_shows_who_confirmed() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let shim = running(&dev).await?;
+    let fleet = dev.squall(&["fleet"]).await?.done()?;
+    assert!(fleet.contains("acme/worker-1") && fleet.contains("planner"), "{fleet}");
+    let abort = dev.squall(&["session", "abort", "first", "--reason", "seen enough"]);
+    let confirm = async { shim.confirm("first", epoch(&dev).await?).await };
+    let (aborted, confirmed) = tokio::join!(abort, confirm);
+    confirmed?;
+    let aborted = aborted?.done()?;
+    assert!(
+        aborted.contains("acme/worker-1  01010101") && aborted.contains("1.500 s"),
+        "{aborted}"
+    );
+    assert!(aborted.contains(" by acme/worker-1\n"), "{aborted}");
+    assert!(
+        aborted.ends_with("every holder of permits confirmed: all stopped, proven\n"),
+        "{aborted}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_until_when()
+-> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let _silent = running(&dev).await?;
+    let abort = ["session", "abort", "first", "--reason", "seen enough", "--timeout", "2s"];
+    let (out, err) = dev.squall(&abort).await?.ended(5)?;
+    assert!(out.contains("OUT OF CONTACT") && out.contains("acme/worker-1"), "{out}");
+    assert!(!out.contains("all stopped, proven"), "{out}");
+    assert!(err.contains("1 shim out of contact, inert by 2"), "{err}");
+    assert!(err.contains("squall session watch tenants/acme/sessions/first"), "{err}");
+    let watched = dev.squall(&["session", "watch", "first"]).await?.done()?;
+    assert!(
+        watched.ends_with("every lease is over for certain: all stopped, proven\n"),
+        "{watched}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_halt_proves_the_stop_of_every_session_that_it_hit() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let shim = running(&dev).await?;
+    let engage = dev.squall(&["halt", "engage", "--all", "--reason", "incident 4711"]);
+    let confirm = async { shim.confirm("first", epoch(&dev).await?).await };
+    let (halted, confirmed) = tokio::join!(engage, confirm);
+    confirmed?;
+    let halted = halted?.done()?;
+    assert!(
+        halted
+            .ends_with("sessions/first: every holder of permits confirmed: all stopped, proven\n"),
+        "{halted}"
+    );
+    let listed = dev.squall(&["session", "list", "--state", "aborted"]).await?.done()?;
+    assert!(listed.contains("sessions/first"), "{listed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_when_its_coordinator_was_killed_and_came_back() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let shim = running(&dev).await?;
+    let mut other = dev.serve_beside().await?;
+    let mut watch = other.spawn(&["session", "watch", "first"])?;
+    let first = watch.line().await?;
+    assert!(first.contains(" running: applied 0 of 20"), "{first}");
+    other.end(Signal::KILL).await?;
+    let _back = other.again().await?;
+    let abort = dev.squall(&["session", "abort", "first", "--reason", "seen enough"]);
+    let confirm = async { shim.confirm("first", epoch(&dev).await?).await };
+    let (aborted, confirmed) = tokio::join!(abort, confirm);
+    confirmed?;
+    aborted?.done()?;
+    let rest = watch.rest().await?.done()?;
+    assert!(rest.ends_with("all stopped, proven\n"), "{rest}");
+    Ok(())
+}
