@@ -25,7 +25,7 @@ demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 	cargo build --workspace
 	cargo run --package squall-tests --bin demo
 
-bench: ## what the hook costs an agent's call
+bench: ## what the hook costs an agent's call (needs valgrind)
 	cargo bench --package squall-shim-core
 
 deny: ## licences, bans and sources of all dependencies
