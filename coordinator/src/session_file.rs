@@ -40,9 +40,15 @@ pub struct SessionFile {
 
 /// The fields of a session file. Those of [`SessionDraft`] stand here again, since a flattened struct hides unknown fields.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[schemars(title = "Squall session")]
+#[schemars(
+    title = "Squall session",
+    description = "A chaos session: what it does, whom it may hit, and how much."
+)]
 #[serde(default)]
 struct Written {
+    /// Where this schema is, for editors; without effect.
+    #[serde(rename = "$schema")]
+    schema: Option<String>,
     /// Whose agents: a token [A-Za-z0-9_-]{1,64}. For a multi_tenant session any of its tenants, or `_fleet`. The
     /// command line's --tenant stands in where it is absent.
     tenant: Option<String>,
@@ -90,7 +96,7 @@ impl SessionFile {
 
 impl Written {
     fn checked(self) -> Result<SessionFile, Violations> {
-        let Self { tenant, session_id, title, experiments, target, safety } = self;
+        let Self { schema: _, tenant, session_id, title, experiments, target, safety } = self;
         let draft = SessionDraft { title, experiments, target, safety };
         let mut check = Check::new();
         let tenant = check.field("tenant", |check| {

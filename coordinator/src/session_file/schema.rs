@@ -39,7 +39,8 @@ pub(super) fn fields(path: &str) -> Option<Vec<&'static str>> {
             at = resolved(at.get("items")?)?;
         }
     }
-    Some(at.get("properties")?.as_object()?.keys().map(String::as_str).collect())
+    let names = at.get("properties")?.as_object()?.keys().map(String::as_str);
+    Some(names.filter(|name| !name.starts_with('$')).collect())
 }
 
 /// What a schema refers to, through `$ref` and "this or null".
@@ -57,28 +58,54 @@ fn generate() -> Value {
     let mut schema = schemars::schema_for!(Written);
     strict(&mut schema);
     let mut schema = Value::from(schema);
-    for (owner, field, bound) in bounds() {
-        let owner = match owner {
-            "" => Some(&mut schema),
-            owner => schema.get_mut("$defs").and_then(|defs| defs.get_mut(owner)),
-        };
-        let property = owner.and_then(|owner| owner.get_mut("properties")?.get_mut(field));
+    for (name, field, bound) in bounds() {
+        let property =
+            owner(&mut schema, name).and_then(|owner| owner.get_mut("properties")?.get_mut(field));
         if let (Some(Value::Object(property)), Value::Object(bound)) = (property, bound) {
             property.extend(bound);
         }
     }
+    for (name, fields) in REQUIRED {
+        if let Some(Value::Object(owner)) = owner(&mut schema, name) {
+            owner.insert("required".to_owned(), json!(fields));
+        }
+    }
+    if let Some(fault) = owner(&mut schema, "FaultDraft").and_then(Value::as_object_mut) {
+        // Exactly one kind.
+        fault.extend([
+            ("minProperties".to_owned(), json!(1)),
+            ("maxProperties".to_owned(), json!(1)),
+        ]);
+    }
     schema
 }
 
-/// An unknown field is refused, so the schema says so.
+/// A definition of the schema by its name, or, without one, the schema itself.
+fn owner<'a>(schema: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    match name {
+        "" => Some(schema),
+        name => schema.get_mut("$defs")?.get_mut(name),
+    }
+}
+
+/// An unknown field is refused, so the schema says so. What code takes for absent (`null`, an empty list) is no default
+/// that a person would write.
 fn strict(schema: &mut Schema) {
     schemars::transform::transform_subschemas(&mut strict, schema);
-    if let Some(object) = schema.as_object_mut()
-        && object.contains_key("properties")
-    {
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("default");
+    if object.contains_key("properties") {
         object.entry("additionalProperties").or_insert(Value::Bool(false));
     }
 }
+
+/// The fields without a default, by their owners.
+const REQUIRED: [(&str, &[&str]); 4] = [
+    ("", &["experiments", "safety"]),
+    ("ExperimentDraft", &["fault"]),
+    ("SafetyDraft", &["max_affected_requests"]),
+    ("RateDraft", &["permits", "window_s"]),
+];
 
 /// What validation allows beyond types, from the same constants.
 pub(super) fn bounds() -> Vec<(&'static str, &'static str, Value)> {

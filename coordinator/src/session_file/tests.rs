@@ -130,6 +130,34 @@ fn fields_that_are_allowed_come_from_the_schema() {
 }
 
 #[test]
+fn what_the_schema_requires_is_required() {
+    let whole = serde_json::json!({
+        "experiments": [{"fault": {"latency": {}}}],
+        "safety": {"max_affected_requests": 5, "max_rate": {"permits": 1, "window_s": 1}},
+    });
+    assert!(SessionFile::parse(&whole.to_string()).is_ok());
+    for path in [
+        "/experiments",
+        "/safety",
+        "/experiments/0/fault",
+        "/safety/max_affected_requests",
+        "/safety/max_rate/permits",
+        "/safety/max_rate/window_s",
+    ] {
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        let mut file = whole.clone();
+        file.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).unwrap();
+        assert!(SessionFile::parse(&file.to_string()).is_err(), "{path} is not required");
+    }
+}
+
+#[test]
+fn a_file_may_name_its_schema() {
+    let file = format!("$schema: ../session.schema.json\n{SHORTEST}");
+    assert!(SessionFile::parse(&file).is_ok());
+}
+
+#[test]
 fn every_bound_of_the_schema_is_on_a_field_that_exists() {
     let schema = serde_json::to_string(schema()).unwrap();
     for text in ["\"maximum\":604800", "\"malformed_output\"", "\"galaxy\""] {
