@@ -153,9 +153,9 @@ impl World {
 
     /// The next request that `pick` takes; everything before it stays.
     fn find<T>(&mut self, pick: impl Fn(&Request) -> Option<T>) -> Option<(Correlation, T)> {
-        let found = self.outputs.iter().enumerate().find_map(|(at, output)| match output {
-            Output::Send { correlation, request } => Some((at, *correlation, pick(request)?)),
-            _ => None,
+        let found = self.outputs.iter().enumerate().find_map(|(at, output)| {
+            let Output::Send { correlation, request } = output else { return None };
+            Some((at, *correlation, pick(request)?))
         });
         let (at, correlation, found) = found?;
         self.outputs.remove(at);
@@ -204,9 +204,9 @@ impl World {
         self.outputs = rest;
         evidence
             .into_iter()
-            .filter_map(|output| match output {
-                Output::Publish { evidence, .. } => Some(evidence),
-                _ => None,
+            .filter_map(|output| {
+                let Output::Publish { evidence, .. } = output else { return None };
+                Some(evidence)
             })
             .collect()
     }

@@ -130,7 +130,8 @@ impl Run {
             return;
         }
         let (correlation, request) = self.open.remove(n % self.open.len());
-        let result = if how % 5 == 0 { Err(Lost) } else { Ok(self.reply_to(&request, how)) };
+        let result =
+            if how.is_multiple_of(5) { Err(Lost) } else { Ok(self.reply_to(&request, how)) };
         self.input(Input::Reply { correlation, result });
     }
 
@@ -141,7 +142,7 @@ impl Run {
                 Reply::Welcome(Welcome { log, recorded_aborts: vec![] })
             }
             Request::Sync(_) => Reply::Plan(whole(5 + u64::from(how % 4), sessions(how))),
-            Request::Ask(ask) if how % 3 == 0 => refusal(ask, RefusedWhy::Dry, ms(100)),
+            Request::Ask(ask) if how.is_multiple_of(3) => refusal(ask, RefusedWhy::Dry, ms(100)),
             Request::Ask(ask) => {
                 let id = (ask.incarnation, ask.session.clone(), ask.req_no);
                 let permits = *self.ledger.granted.entry(id).or_insert(1 + u32::from(how % 4));
@@ -237,7 +238,7 @@ impl Run {
                 let id = (*life, key.clone(), *req_no);
                 *life == self.incarnation
                     && key == session
-                    && !self.ledger.closed.get(&id).is_some_and(|used| *used == 0)
+                    && self.ledger.closed.get(&id).is_none_or(|used| *used != 0)
             })
             .map(|(_, permits)| *permits)
             .sum();
@@ -248,12 +249,16 @@ impl Run {
     fn garbage(&mut self, kind: u8, a: u64, b: u64) {
         let session = key(named(u8::try_from(b % 3).unwrap()));
         let grant = Grant {
-            incarnation: if a % 2 == 0 { self.incarnation } else { Incarnation([0xee; 16]) },
+            incarnation: if a.is_multiple_of(2) {
+                self.incarnation
+            } else {
+                Incarnation([0xee; 16])
+            },
             // Far from every number that is asked for: an answer to a real request is the ledger's to give.
             grant: GrantRef { session: session.clone(), req_no: 1_000_000 + a },
             permits: u32::try_from(b % 300).unwrap(),
             scope: GrantScope::default(),
-            echo_sent: (a % 3 == 0).then_some(BootNanos(b)),
+            echo_sent: a.is_multiple_of(3).then_some(BootNanos(b)),
             remaining: Duration::from_nanos(b),
             stop_version: a,
         };
@@ -272,7 +277,7 @@ impl Run {
             7 => Input::Command(Command::Plan(Plan {
                 page: u32::try_from(a).unwrap(),
                 pages: u32::try_from(b % 5).unwrap(),
-                previous: (b % 2 == 0).then_some(a),
+                previous: b.is_multiple_of(2).then_some(a),
                 ended: vec![(session, Ending::Ended)],
                 ..whole(b % 12, vec![])
             })),
@@ -328,9 +333,10 @@ proptest! {
             run.world.plane.demand(&key("fresh"), scope(round));
             run.act(Act::Pass(100));
             while let Some((correlation, request)) = run.open.pop() {
-                let reply = match &request {
-                    Request::Sync(_) => Reply::Plan(whole(100, vec![live("fresh", "strict")])),
-                    _ => run.reply_to(&request, 1),
+                let reply = if matches!(request, Request::Sync(_)) {
+                    Reply::Plan(whole(100, vec![live("fresh", "strict")]))
+                } else {
+                    run.reply_to(&request, 1)
                 };
                 run.input(Input::Reply { correlation, result: Ok(reply) });
             }

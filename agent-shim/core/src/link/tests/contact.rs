@@ -125,6 +125,22 @@ fn another_log_means_inert_and_hello() {
 }
 
 #[test]
+fn closes_of_the_old_log_are_not_sent_to_the_new_one() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.pass(ms(1100));
+    let (lost, _) = world.closed().unwrap();
+    world.lose(lost);
+    let other = LogId::new("other").unwrap();
+    world.command(Command::Beat(PlanVersion { log: other.clone(), sequence: 1 }));
+    let (correlation, _) = world.hello().unwrap();
+    let welcome = Welcome { log: other, recorded_aborts: vec![] };
+    world.reply(correlation, Reply::Welcome(welcome));
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.closed(), None);
+}
+
+#[test]
 fn hello_names_what_is_open() {
     let mut world = World::with(vec![live("s", "strict"), live("t", "strict")]);
     let grant = world.grant("s", 5);

@@ -321,6 +321,28 @@ fn a_refusal_holds_back_and_a_refill_ends_it() {
 }
 
 #[test]
+fn a_refusal_after_a_repetition_closes_what_the_lost_answer_may_have_granted() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.choose("s", 1);
+    let (lost, _) = world.asked().unwrap();
+    world.lose(lost);
+    world.pass(ms(1000));
+    let (correlation, ask) = world.asked().unwrap();
+    world.reply(correlation, refusal(&ask, RefusedWhy::Dry, ms(100)));
+    let (_, close) = world.closed().unwrap();
+    assert_eq!((close.grant.req_no, close.used), (ask.req_no, 0));
+}
+
+#[test]
+fn a_refusal_of_the_only_send_closes_nothing() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.choose("s", 1);
+    let (correlation, ask) = world.asked().unwrap();
+    world.reply(correlation, refusal(&ask, RefusedWhy::Dry, ms(100)));
+    assert_eq!(world.closed(), None);
+}
+
+#[test]
 fn dry_means_no_ask() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.command(Command::Dry(key("s")));

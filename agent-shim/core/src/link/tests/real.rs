@@ -66,17 +66,15 @@ impl Process {
         let link = Link::new(identity, 1);
         let mut process = Self { link, registry, clock, site, requests: vec![], calls: 0 };
         process.input(Input::Connected);
-        process.answer(|request| match request {
-            Request::Hello(hello) => {
-                assert_eq!(hello.tools, vec![ToolName::new("search").unwrap()]);
-                let log = version(0).log;
-                Some(Reply::Welcome(Welcome { log, recorded_aborts: vec![] }))
-            }
-            _ => None,
+        process.answer(|request| {
+            let Request::Hello(hello) = request else { return None };
+            assert_eq!(hello.tools, vec![ToolName::new("search").unwrap()]);
+            let log = version(0).log;
+            Some(Reply::Welcome(Welcome { log, recorded_aborts: vec![] }))
         });
-        process.answer(|request| match request {
-            Request::Sync(_) => Some(Reply::Plan(whole(5, vec![live("s", strictness)]))),
-            _ => None,
+        process.answer(|request| {
+            let Request::Sync(_) = request else { return None };
+            Some(Reply::Plan(whole(5, vec![live("s", strictness)])))
         });
         process
     }
@@ -122,18 +120,18 @@ impl Process {
     fn grant(&mut self, permits: u32) {
         assert!(self.call().is_none(), "a permit came from nowhere");
         self.input(Input::Stirred);
-        self.answer(|request| match request {
-            Request::Ask(ask) => Some(Reply::Grant(answer(ask, permits))),
-            _ => None,
+        self.answer(|request| {
+            let Request::Ask(ask) = request else { return None };
+            Some(Reply::Grant(answer(ask, permits)))
         });
     }
 
     fn closes(&self) -> Vec<u32> {
         self.requests
             .iter()
-            .filter_map(|(_, request)| match request {
-                Request::Close(close) => Some(close.used),
-                _ => None,
+            .filter_map(|(_, request)| {
+                let Request::Close(close) = request else { return None };
+                Some(close.used)
             })
             .collect()
     }
@@ -212,9 +210,9 @@ fn evidence_shows_what_was_applied() {
     let now = process.clock.now().plus(ms(300));
     process.link.handle(now, Input::Stirred, &mut process.registry);
     let evidence: Vec<Evidence> = std::iter::from_fn(|| process.link.poll())
-        .filter_map(|output| match output {
-            Output::Publish { evidence, .. } => Some(evidence),
-            _ => None,
+        .filter_map(|output| {
+            let Output::Publish { evidence, .. } = output else { return None };
+            Some(evidence)
         })
         .collect();
     let counts = evidence[0].rows[0].counts;
@@ -263,9 +261,9 @@ fn burns_are_written_down_before_their_fault_and_grants_until_they_are_settled()
     process.pass(Duration::from_secs(3));
     assert_eq!(process.closes(), vec![2]);
     assert_eq!(*notes.settled.lock().unwrap(), [] as [u64; 0]);
-    process.answer(|request| match request {
-        Request::Close(close) => Some(Reply::Closed(close.grant.clone())),
-        _ => None,
+    process.answer(|request| {
+        let Request::Close(close) = request else { return None };
+        Some(Reply::Closed(close.grant.clone()))
     });
     assert_eq!(*notes.settled.lock().unwrap(), [1]);
 }
