@@ -1,9 +1,10 @@
 //! The folder of a server's files: given and kept, or temporary and removed.
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -13,6 +14,10 @@ use super::Error;
 const LOCK: &str = "lock";
 /// For the user alone: the log of sessions is in it.
 const MODE: u32 = 0o700;
+/// How temporary folders are called, before what is random.
+const TEMPORARY: &str = "squall-dev-";
+/// A temporary folder that is younger may be one whose owner is about to lock it.
+const ORPHANED_AFTER: Duration = Duration::from_secs(60);
 
 /// A folder that nobody else uses.
 #[derive(Debug)]
@@ -26,6 +31,9 @@ impl Folder {
     /// Uses the folder `path`, made if it is missing; `None` makes a temporary one.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Error> {
         let is_temporary = path.is_none();
+        if is_temporary {
+            sweep(&std::env::temp_dir(), ORPHANED_AFTER);
+        }
         let path = path.map_or_else(temporary, Path::to_owned);
         match lock(&path) {
             Ok(lock) => Ok(Self { path, is_temporary, _lock: lock }),
@@ -40,7 +48,28 @@ impl Folder {
 }
 
 fn temporary() -> PathBuf {
-    std::env::temp_dir().join(format!("squall-dev-{}", Uuid::new_v4().simple()))
+    std::env::temp_dir().join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()))
+}
+
+/// Removes what those left behind who were killed: temporary folders that nobody has locked.
+fn sweep(all: &Path, orphaned_after: Duration) {
+    let Ok(folders) = std::fs::read_dir(all) else { return };
+    for folder in folders.flatten() {
+        let is_temporary =
+            folder.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+        if is_temporary && is_orphaned(&folder, orphaned_after) {
+            // What can't be removed belongs to somebody else.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+}
+
+/// Whether nobody uses the folder, which is as good as certain: its owner locks it as long as it lives.
+fn is_orphaned(folder: &DirEntry, after: Duration) -> bool {
+    let age = folder.metadata().and_then(|folder| folder.modified());
+    let is_old = age.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= after);
+    let lock = || File::options().write(true).open(folder.path().join(LOCK));
+    is_old && lock().is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 fn lock(path: &Path) -> Result<File, TryLockError> {
@@ -56,7 +85,7 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.is_temporary {
-            // What can't be removed is the system's to sweep, as everything in its temporary folder.
+            // What can't be removed now is swept by the next one.
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
@@ -85,6 +114,20 @@ mod tests {
         assert!(matches!(Folder::open(Some(&given)), Err(Error::InUse(_))));
         drop(first);
         Folder::open(Some(&given)).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_server_left_behind_is_swept_and_nothing_else() {
+        let all = Folder::open(None).unwrap();
+        let named = |name: &str| all.path().join(name);
+        let used = Folder::open(Some(&named("squall-dev-used"))).unwrap();
+        drop(Folder::open(Some(&named("squall-dev-orphaned"))).unwrap());
+        drop(Folder::open(Some(&named("other"))).unwrap());
+        sweep(all.path(), ORPHANED_AFTER);
+        assert!(named("squall-dev-orphaned").exists(), "a young folder was swept");
+        sweep(all.path(), Duration::ZERO);
+        assert!(!named("squall-dev-orphaned").exists());
+        assert!(used.path().exists() && named("other").exists());
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn a_session_is_created_shown_and_aborted_with_proof() -> Result<()> {
     assert!(watched.ends_with("all stopped, proven\n"), "{watched}");
     let report = dev.squall(&["session", "report", "first"]).await?.done()?;
     assert!(report.contains("overshoot  0") && report.contains("0 of 20"), "{report}");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn programs_read_json_with_the_names_of_the_contract() -> Result<()> {
     let missing = dev.squall(&["session", "show", "nobody", "--output", "json"]).await?;
     let error: Value = serde_json::from_str(&missing.failed(3)?)?;
     assert_eq!(error["error"]["kind"], "not_found");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn what_is_refused_says_why_and_what_to_do_next() -> Result<()> {
     let empty_reason =
         dev.squall(&["session", "abort", "first", "--reason", ""]).await?.failed(2)?;
     assert!(empty_reason.contains("- reason is empty"), "{empty_reason}");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_bad_session_file_is_refused_with_all_its_fields_and_nothing_is_stored
     assert!(refused.contains("131072"), "{refused}");
     let listed = dev.squall(&["session", "list", "--tenant", "-"]).await?.done()?;
     assert_eq!(listed, "no sessions\n");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_halt_stops_everything_until_it_is_released() -> Result<()> {
     dev.squall(&["halt", "release", "--all", "--reason", "over"]).await?.done()?;
     let again = dev.squall(&["halt", "release", "--all", "--reason", "over"]).await?.failed(1)?;
     assert!(again.contains("no halt is engaged"), "{again}");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -263,9 +263,10 @@ async fn two_coordinators_on_one_nats_show_the_same_sessions() -> Result<()> {
         other.until(&["session", "list"], |listed| listed.contains("sessions/first")).await?;
     assert!(waited.contains("draft"), "{waited}");
     other.squall(&["session", "abort", "first", "--reason", "from the other one"]).await?.done()?;
-    dev.until(&["session", "show", "first"], |shown| shown.contains("from the other one"))
-        .await
-        .map(drop)
+    let proof = |shown: &str| shown.contains("from the other one");
+    dev.until(&["session", "show", "first"], proof).await?;
+    other.done().await?;
+    dev.done().await
 }
 
 #[tokio::test]

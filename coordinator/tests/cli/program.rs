@@ -183,6 +183,13 @@ impl Dev {
         self.wait().await
     }
 
+    /// Ends it as its user would, and it ends well.
+    pub(crate) async fn done(mut self) -> Result<()> {
+        let code = self.end(Signal::INT).await?;
+        ensure!(code == Some(0), "it ended with {code:?}");
+        Ok(())
+    }
+
     /// Waits until it ends, and tells its exit code.
     pub(crate) async fn wait(&mut self) -> Result<Option<i32>> {
         Ok(timeout(PATIENCE, self.server.wait()).await.context("it does not end")??.code())
@@ -266,7 +273,7 @@ static PARENT: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 /// Starts a server that does not outlive this process, even if that is killed.
 fn tethered(mut command: Command) -> Result<Child> {
     // What a server complains about belongs to the test's own output.
-    command.stderr(Stdio::inherit());
+    command.stderr(Stdio::inherit()).env("RUST_LOG", "warn");
     // SAFETY: between fork and exec only one system call is made, which is async-signal-safe.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));

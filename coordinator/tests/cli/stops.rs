@@ -46,7 +46,7 @@ async fn an_abort_waits_for_every_holder_and_shows_who_confirmed() -> Result<()>
         aborted.ends_with("every holder of permits confirmed: all stopped, proven\n"),
         "{aborted}"
     );
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_unti
         watched.ends_with("every lease is over for certain: all stopped, proven\n"),
         "{watched}"
     );
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_halt_proves_the_stop_of_every_session_that_it_hit() -> Result<()> {
     );
     let listed = dev.squall(&["session", "list", "--state", "aborted"]).await?.done()?;
     assert!(listed.contains("sessions/first"), "{listed}");
-    Ok(())
+    dev.done().await
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_watch_goes_on_when_its_coordinator_was_killed_and_came_back() -> Resu
     let first = watch.line().await?;
     assert!(first.contains(" running: applied 0 of 20"), "{first}");
     other.end(Signal::KILL).await?;
-    let _back = other.again().await?;
+    let back = other.again().await?;
     let abort = dev.squall(&["session", "abort", "first", "--reason", "seen enough"]);
     let confirm = async { shim.confirm("first", epoch(&dev).await?).await };
     let (aborted, confirmed) = tokio::join!(abort, confirm);
@@ -104,5 +104,6 @@ async fn a_watch_goes_on_when_its_coordinator_was_killed_and_came_back() -> Resu
     aborted?.done()?;
     let rest = watch.rest().await?.done()?;
     assert!(rest.ends_with("all stopped, proven\n"), "{rest}");
-    Ok(())
+    back.done().await?;
+    dev.done().await
 }
