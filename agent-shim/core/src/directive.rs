@@ -37,17 +37,12 @@ struct Running {
     burn: Option<Burn>,
     engaged: Option<BootNanos>,
     /// Where the trace is kept, for the case that the host drops the directive.
-    trace: Option<Pocket>,
+    trace: Pocket,
 }
 
 impl Directive {
     #[inline(always)]
-    pub(crate) fn new(
-        rule: Arc<Rule>,
-        burn: Burn,
-        request: RequestKey,
-        trace: Option<Pocket>,
-    ) -> Self {
+    pub(crate) fn new(rule: Arc<Rule>, burn: Burn, request: RequestKey, trace: Pocket) -> Self {
         Self(Outlined::new(Running { rule, request, burn: Some(burn), engaged: None, trace }))
     }
 
@@ -124,12 +119,11 @@ impl Running {
     }
 
     fn finish(&mut self, trace: Option<&TraceId>, what: What) {
-        let (injection, pocket) = (self.injection(), self.trace.take());
+        let injection = self.injection();
         let Some(burn) = self.burn.take() else { return };
+        let pocket = std::mem::replace(&mut self.trace, Pocket::NONE);
         let shared = self.shared();
-        if let Some(pocket) = pocket {
-            shared.pockets.free(pocket);
-        }
+        shared.pockets.free(pocket);
         match what {
             What::Applied { .. } => {
                 self.rule.tally.applied();
@@ -156,7 +150,7 @@ impl Running {
     }
 
     fn kept_trace(&self) -> Option<TraceId> {
-        self.shared().pockets.look(self.trace.as_ref()?)
+        self.shared().pockets.look(&self.trace)
     }
 }
 

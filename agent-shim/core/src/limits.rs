@@ -6,8 +6,8 @@ use std::time::Duration;
 pub(crate) const SITES_MAX: usize = 2048;
 /// Sessions that one shim takes part in at once; each is checked against every site when the plan changes.
 pub(crate) const SESSIONS_MAX: usize = 64;
-/// Experiments armed on one site: five times what the hook's cost was measured up to.
-pub(crate) const RULES_MAX: usize = 512;
+/// Experiments armed on one site: twice what the hook's cost was measured up to, and 2 KiB on a site with more than 8.
+pub(crate) const RULES_MAX: usize = 256;
 /// Sessions that left the plan and whose counters or permits the link has not settled yet.
 pub(crate) const LEFT_MAX: usize = 256;
 /// Traces followed at once: about 300 bytes each.

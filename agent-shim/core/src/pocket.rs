@@ -15,11 +15,15 @@ use crate::lock::{lock, try_lock};
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = POCKETS / WORD_BITS;
-const _: () = assert!(POCKETS.is_multiple_of(WORD_BITS));
+const _: () = assert!(POCKETS.is_multiple_of(WORD_BITS) && POCKETS < u16::MAX as usize);
 
-/// A place in [`Pockets`] that holds one trace until it is freed.
+/// A place in [`Pockets`] that holds one trace until it is freed, or none.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pocket(u16);
+
+impl Pocket {
+    pub(crate) const NONE: Self = Self(u16::MAX);
+}
 
 #[derive(Debug)]
 pub(crate) struct Pockets {
@@ -35,8 +39,12 @@ impl Default for Pockets {
 }
 
 impl Pockets {
-    /// Keeps a trace; `None` if all pockets are full.
-    pub(crate) fn keep(&self, trace: &TraceId) -> Option<Pocket> {
+    /// Keeps a trace; [`Pocket::NONE`] if all pockets are full.
+    pub(crate) fn keep(&self, trace: &TraceId) -> Pocket {
+        self.keep_in_first(trace).unwrap_or(Pocket::NONE)
+    }
+
+    fn keep_in_first(&self, trace: &TraceId) -> Option<Pocket> {
         let index = self.taken.iter().enumerate().find_map(|(at, word)| {
             let bit = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
             let before = word.fetch_update(Ordering::Acquire, Ordering::Relaxed, bit).ok()?;
@@ -54,6 +62,7 @@ impl Pockets {
     pub(crate) fn free(&self, pocket: Pocket) {
         let Pocket(index) = pocket;
         let index = usize::from(index);
+        // None has no word.
         if let Some(word) = self.taken.get(index / WORD_BITS) {
             word.fetch_and(!(1 << (index % WORD_BITS)), Ordering::Release);
         }
@@ -70,15 +79,17 @@ mod tests {
         let pockets = Pockets::default();
         let mut kept = Vec::new();
         for n in 0..POCKETS {
-            kept.push(pockets.keep(&trace(&n.to_string())).unwrap());
+            kept.push(pockets.keep(&trace(&n.to_string())));
         }
-        assert_eq!(pockets.keep(&trace("one more")), None);
+        assert_eq!(pockets.keep(&trace("one more")), Pocket::NONE);
         for (n, pocket) in kept.iter().enumerate() {
             assert_eq!(pockets.look(pocket), Some(trace(&n.to_string())));
         }
         pockets.free(kept.remove(70));
-        let again = pockets.keep(&trace("again")).unwrap();
+        let again = pockets.keep(&trace("again"));
         assert_eq!(again, Pocket(70));
         assert_eq!(pockets.look(&again), Some(trace("again")));
+        assert_eq!(pockets.look(&Pocket::NONE), None);
+        pockets.free(Pocket::NONE);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use squall_proto::vocabulary::id::Incarnation;
 
-use crate::clock::{Clock, Wake};
+use crate::clock::{Clock, HeldClock, Wake};
 use crate::lock::lock;
 use crate::pocket::Pockets;
 use crate::policy::Policy;
@@ -15,7 +15,7 @@ use crate::trace::Traces;
 use crate::wallet::{CloneGuard, Lease};
 
 pub(crate) struct Shared {
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: HeldClock,
     pub(crate) policy: Policy,
     pub(crate) guard: Arc<CloneGuard>,
     pub(crate) lease: Arc<Lease>,
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, policy: Policy, incarnation: Incarnation) -> Self {
         Self {
-            clock,
+            clock: HeldClock::new(clock),
             policy,
             guard: Arc::default(),
             lease: Arc::default(),

@@ -111,19 +111,28 @@ impl Site {
         }
     }
 
+    /// The same for hosts that have to work out which call it is: `call` is asked only while a session is armed here.
+    #[inline]
+    pub fn decide_with<'a>(&self, call: impl FnOnce() -> Call<'a>) -> Verdict {
+        if self.is_armed() { self.decide(&call()) } else { Verdict::Pass }
+    }
+
     /// The filter says that the only rule, with this key, chooses the call.
     #[cold]
     #[inline(never)]
     fn choose(&self, request: RequestKey, trace: Option<&TraceId>, key: Key) -> Verdict {
         let now = self.shared.clock.now();
-        let Some(rule) = self.first_rule() else { return Verdict::Pass };
-        if rule.key == key
-            && rule.is_plain
+        // A plan is being installed at this moment: let the call pass rather than wait.
+        let Some(rules) = try_read(&self.rules) else { return Verdict::Pass };
+        let Some(rule) = rules.first().map(Arc::clone) else { return Verdict::Pass };
+        drop(rules);
+        if rule.is_plain(key)
             && let Some(burn) = rule.burn_at_once(now)
         {
             rule.tally.chosen();
             return Verdict::Inject(rule.directive(burn, request, trace));
         }
+        drop(rule);
         self.choose_from(0, request, trace)
     }
 
@@ -187,12 +196,6 @@ impl Site {
             }
         }
         Verdict::Pass
-    }
-
-    /// The first rule; `None` also while a plan is being installed: rather than wait, the call passes.
-    #[inline]
-    fn first_rule(&self) -> Option<Arc<Rule>> {
-        try_read(&self.rules)?.first().map(Arc::clone)
     }
 
     /// How the call ended: what the cascade guard learns from. Costs one load while no session is live.

@@ -179,6 +179,17 @@ fn the_code_answers_the_shared_vectors() {
 }
 
 #[test]
+fn murmur_agrees_with_an_implementation_that_others_wrote() {
+    let bytes: Vec<u8> = (0..300_u32).map(|n| lowbias32(n).to_le_bytes()[0]).collect();
+    for len in 0..bytes.len() {
+        let ours = murmur(&bytes[..len], [LANE_A_SEED, KEY_SEED]);
+        let theirs = [LANE_A_SEED, KEY_SEED]
+            .map(|seed| murmur3::murmur3_32(&mut &bytes[..len], seed).unwrap());
+        assert_eq!(ours, theirs, "{len} bytes");
+    }
+}
+
+#[test]
 fn probability_one_takes_every_draw_and_zero_none() {
     assert!(Threshold::ALWAYS.chooses(u32::MAX));
     assert_eq!(Threshold::of(Probability::ONE), Threshold::ALWAYS);

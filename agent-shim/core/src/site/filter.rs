@@ -15,11 +15,10 @@ use crate::limits::RULES_MAX;
 const LANES: usize = 8;
 /// Groups that are looked at together.
 const STRIDE: usize = 4;
-/// Groups for more rules than one group holds, and for more than that: most sites need neither.
-const MORE_GROUPS: usize = 8;
-const MOST_GROUPS: usize = RULES_MAX / LANES;
+/// Groups for more rules than one group holds; few sites need them.
+const GROUPS: usize = RULES_MAX / LANES;
 
-const _: () = assert!(RULES_MAX.is_multiple_of(LANES));
+const _: () = assert!(RULES_MAX.is_multiple_of(LANES) && GROUPS.is_power_of_two());
 
 /// A hook reads the first line, and the second when a session is armed: together what one prefetch brings.
 #[derive(Debug, Default)]
@@ -27,8 +26,7 @@ const _: () = assert!(RULES_MAX.is_multiple_of(LANES));
 pub(super) struct Filter {
     armed: Line,
     first: Group,
-    more: OnceLock<Box<[Group]>>,
-    most: OnceLock<Box<[Group]>>,
+    more: OnceLock<Box<[Group; GROUPS]>>,
 }
 
 /// An [`Armed`] on a cache line that nothing else is written to.
@@ -117,23 +115,21 @@ impl Filter {
     /// The groups that hold this many rules, to the last one that holds any.
     #[inline]
     fn groups(&self, armed: usize) -> &[Group] {
-        let count = armed.div_ceil(LANES);
-        let groups = match count {
-            0 | 1 => return std::slice::from_ref(&self.first),
-            2..=MORE_GROUPS => &self.more,
-            _ => &self.most,
-        };
-        groups.get().and_then(|groups| groups.get(..count)).unwrap_or_default()
+        if armed <= LANES {
+            return std::slice::from_ref(&self.first);
+        }
+        // More than `RULES_MAX` rules are never published: the remainder only tells the compiler so.
+        let groups = (armed - 1) / LANES % GROUPS + 1;
+        self.more.get().map_or(&[], |more| &more[..groups])
     }
 
     /// Shows `rules` to the hooks. Called by one thread at a time (the site's lock).
     pub(super) fn publish(&self, rules: &[Arc<Rule>]) {
         let armed = rules.len().min(RULES_MAX);
-        let allocate = |len| move || (0..len).map(|_| Group::default()).collect();
-        let groups = match armed.div_ceil(LANES) {
-            0 | 1 => std::slice::from_ref(&self.first),
-            2..=MORE_GROUPS => self.more.get_or_init(allocate(MORE_GROUPS)),
-            _ => self.most.get_or_init(allocate(MOST_GROUPS)),
+        let groups = if armed <= LANES {
+            std::slice::from_ref(&self.first)
+        } else {
+            self.more.get_or_init(Box::default).as_slice()
         };
         // A rule that chooses nothing has no limit that says so. It is seen (the site is armed) and never drawn: the limit
         // 0 lets one draw in 2^32 through, and the rule itself refuses that one. The same holds for lanes without a rule.
@@ -180,8 +176,8 @@ mod wide {
     pub(super) fn stretch(groups: &[Group], request: RequestKey) -> Option<usize> {
         let a = _mm256_set1_epi32(request.a.cast_signed());
         let b = _mm256_set1_epi32(request.b.cast_signed());
-        let (strides, rest) = groups.as_chunks::<STRIDE>();
-        for (at, stride) in strides.iter().enumerate() {
+        let mut rest = groups;
+        while let Some((stride, behind)) = rest.split_first_chunk::<STRIDE>() {
             // Offsets into the array, so that no address is computed.
             let [one, two, three, four] = [
                 chosen::<{ offset(0) }, { offset(0) + LIMITS }, STRIDE>(stride, a, b),
@@ -190,13 +186,15 @@ mod wide {
                 chosen::<{ offset(3) }, { offset(3) + LIMITS }, STRIDE>(stride, a, b),
             ];
             if is_any(_mm256_or_si256(_mm256_or_si256(one, two), _mm256_or_si256(three, four))) {
-                return Some(at * STRIDE * LANES);
+                return Some((groups.len() - rest.len()) * LANES);
             }
+            rest = behind;
         }
-        for (at, group) in rest.iter().enumerate() {
-            if is_any(chosen::<0, LIMITS, 1>(std::array::from_ref(group), a, b)) {
-                return Some((strides.len() * STRIDE + at) * LANES);
+        while let Some((group, behind)) = rest.split_first_chunk::<1>() {
+            if is_any(chosen::<0, LIMITS, 1>(group, a, b)) {
+                return Some((groups.len() - rest.len()) * LANES);
             }
+            rest = behind;
         }
         None
     }

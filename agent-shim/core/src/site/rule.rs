@@ -13,7 +13,8 @@ use crate::counts::Tally;
 use crate::directive::Directive;
 use crate::draw::{Key, Question, RequestKey, Threshold, draw};
 use crate::live::Live;
-use crate::wallet::{Burn, Keys, NoPermit};
+use crate::pocket::Pocket;
+use crate::wallet::{Burn, CloneGuard, Keys, NoPermit};
 
 /// One experiment of one session, armed for one agent and tool.
 #[derive(Debug)]
@@ -27,8 +28,10 @@ pub(crate) struct Rule {
     /// Calls that the site had seen when the rule was armed.
     pub(crate) since: u64,
     pub(crate) index: usize,
-    /// Whether a draw that isn't above the limit, and a permit, are all that a call needs.
-    pub(super) is_plain: bool,
+    /// The key again, if a draw that isn't above the limit and a permit are all that a call needs; otherwise a number that
+    /// no key is.
+    plain_key: u64,
+    guard: Arc<CloneGuard>,
     exposure: Exposure,
 }
 
@@ -79,7 +82,8 @@ impl Rule {
             threshold,
             since,
             index,
-            is_plain,
+            plain_key: if is_plain { u64::from(key.0) } else { u64::MAX },
+            guard: Arc::clone(&live.shared.guard),
             exposure,
             live: Arc::clone(live),
         })
@@ -111,7 +115,13 @@ impl Rule {
     /// simple as that: ask [`Rule::burn`].
     #[inline(always)]
     pub(super) fn burn_at_once(&self, now: BootNanos) -> Option<Burn> {
-        self.live.wallet().burn_at_once(now, &self.live.shared.guard)
+        self.live.wallet().burn_at_once(now, &self.guard)
+    }
+
+    /// Whether a call that the filter chose by this key needs nothing more than a permit.
+    #[inline]
+    pub(super) fn is_plain(&self, key: Key) -> bool {
+        self.plain_key == u64::from(key.0)
     }
 
     /// The same for every wallet and policy, with the reason.
@@ -135,7 +145,10 @@ impl Rule {
         request: RequestKey,
         trace: Option<&TraceId>,
     ) -> Directive {
-        let pocket = trace.and_then(|trace| self.live.shared.pockets.keep(trace));
+        let pocket = match trace {
+            None => Pocket::NONE,
+            Some(trace) => self.live.shared.pockets.keep(trace),
+        };
         Directive::new(self, burn, request, pocket)
     }
 

@@ -41,6 +41,16 @@ fn a_site_without_a_session_passes_and_counts_nothing() {
 }
 
 #[test]
+fn which_call_it_is_is_worked_out_only_while_a_session_is_armed() {
+    let process = Process::new();
+    let site = process.site("planner", "search");
+    assert!(passes(&site.decide_with(|| panic!("nobody asked"))));
+    process.registry.install(&[session("s", spec(vec![always("e")]))]);
+    grant(&process.live("s"), 1, 1);
+    directive(site.decide_with(|| call("r"))).applied(&call("r"), Duration::ZERO);
+}
+
+#[test]
 fn a_chosen_call_with_a_permit_is_injected_and_counted_once_it_is_applied() {
     let process = Process::new();
     let site = process.site("planner", "search");

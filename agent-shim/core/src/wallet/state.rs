@@ -60,7 +60,7 @@ impl State {
 
     /// Grant and permit: each burn of a permit finds another one.
     pub(super) const fn number(self) -> u64 {
-        self.0 / ONE_GENERATION << PERMIT_BITS | self.permits() as u64
+        ((self.0 / ONE_GENERATION) << PERMIT_BITS) | self.permits() as u64
     }
 
     /// A state with this number, below 2^44: for burns that find no permit.
