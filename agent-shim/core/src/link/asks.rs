@@ -189,11 +189,13 @@ impl Link {
         };
         session.phi.refused(self.now, backoff, &mut self.random);
         self.outputs.push_back(Output::ClaimAnswered(key.clone()));
-        if ask.repeated {
-            // Another repetition may have been granted, and its answer lost.
+        let ended = refused.why == RefusedWhy::NotRunning;
+        if ask.repeated || ended {
+            // Another repetition may have been granted, and its answer lost; or the session ended between the grant and
+            // its answer.
             self.owe_unused(key, ask.req_no);
         }
-        if refused.why == RefusedWhy::NotRunning {
+        if ended {
             self.sync_within(GAP_SPREAD);
         }
     }

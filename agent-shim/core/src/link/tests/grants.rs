@@ -334,6 +334,15 @@ fn a_refusal_after_a_repetition_closes_what_the_lost_answer_may_have_granted() {
 }
 
 #[test]
+fn a_refusal_by_a_session_that_ended_closes_what_may_have_been_granted_just_before() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.choose("s", 1);
+    let (correlation, ask) = world.asked().unwrap();
+    world.reply(correlation, refusal(&ask, RefusedWhy::NotRunning, ms(100)));
+    assert_eq!(world.closed().unwrap().1.grant.req_no, ask.req_no);
+}
+
+#[test]
 fn a_refusal_of_the_only_send_closes_nothing() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.choose("s", 1);
