@@ -443,7 +443,12 @@ impl Engine {
         for key in live {
             let id = self.append_id();
             self.push_abort(now, &key, squall_proto::vocabulary::plan::AbortEpoch::Pushed(id));
+            self.changed.insert(key);
         }
+        let why = self.log_damage.clone().unwrap_or_default();
+        self.world.damage_all(&why);
+        // Another replica may still read a whole log: it gets this one's partitions.
+        self.out(Output::Own(BTreeSet::new()));
     }
 
     fn evidence(
@@ -484,11 +489,14 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Now) {
+        self.push_again(now);
+        if self.log_damage.is_some() {
+            return;
+        }
         self.members_tick(now);
         if !self.is_live() {
             return;
         }
-        self.push_again(now);
         self.beat(now);
         self.expire(now);
         self.fleet.forget(now.boot);

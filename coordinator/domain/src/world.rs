@@ -17,6 +17,8 @@ pub enum Entry {
     Session(SessionKey, Record<Event>),
     /// A record of a lever.
     Lever(Scope, Record<LeverEvent>),
+    /// A record on a session's subject that can't be read: garbage, or a newer format. Why.
+    Unreadable(SessionKey, String),
     /// Anything else: it only moves the position.
     Other,
 }
@@ -59,9 +61,32 @@ impl World {
             Entry::Lever(scope, record) => {
                 self.fold_lever(sequence, scope, record, hash, &mut applied)
             }
+            Entry::Unreadable(key, why) => self.fold_unreadable(sequence, key, why, &mut applied),
             Entry::Other => {}
         }
         applied
+    }
+
+    /// Nothing can be said of the session any more; the others are as they were.
+    fn fold_unreadable(
+        &mut self,
+        sequence: u64,
+        key: &SessionKey,
+        why: &str,
+        applied: &mut Applied,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            self.orphans += 1;
+            return;
+        };
+        session.revision = sequence;
+        session.damaged(sequence, format!("record {sequence} can't be read: {why}"));
+        applied.sessions.push(key.clone());
+        for tenant in session.tenants() {
+            self.stop_versions.insert(tenant.clone(), sequence);
+            self.plan_versions.insert(tenant.clone(), sequence);
+            applied.plan_changed.insert(tenant);
+        }
     }
 
     fn fold_session(
@@ -187,6 +212,14 @@ impl World {
             }
         }
         self.stopped(sequence, tenants, applied);
+    }
+
+    /// The whole log can't be trusted: every session that is live is over.
+    pub fn damage_all(&mut self, why: &str) {
+        let sequence = self.applied;
+        for session in self.sessions.values_mut().filter(|session| session.phase.is_live()) {
+            session.damaged(sequence, why.to_owned());
+        }
     }
 
     /// One session.

@@ -115,7 +115,7 @@ impl Reader {
                         self.ready.extend(event::events(entry.sequence, &record));
                         Ok(())
                     }
-                    Ok(Entry::Lever(..) | Entry::Other) => Ok(()),
+                    Ok(Entry::Lever(..) | Entry::Unreadable(..) | Entry::Other) => Ok(()),
                     Err(error) => Err(Error::Log(format!("record {} {error}", entry.sequence))),
                 }
             }

@@ -124,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// Something waits for a barrier: it is sent now, unless one is on its way that was sent after the need arose.
+    /// Something waits for a barrier: it is sent now, or with the next tick after the one that is on its way.
     pub(super) fn send_barrier(&mut self, now: Now) {
         if self.barriers.barrier.is_some_and(|(_, barrier)| now.boot.since(barrier.sent) < GIVE_UP)
         {

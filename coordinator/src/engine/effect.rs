@@ -47,7 +47,14 @@ pub(super) struct ProofClock {
 impl Engine {
     /// Performs the effects of an entry that was just folded.
     pub(super) fn react(&mut self, now: Now, entry: &Entry, applied: &Applied) {
+        if let Some(scope) = &applied.lever {
+            self.forget_released(scope);
+        }
         match entry {
+            Entry::Unreadable(key, _) if self.owns(&Place::Session(key.clone())) => {
+                self.session_effects(now, key, false);
+                self.publish_deltas(now, applied);
+            }
             Entry::Session(key, record) if self.owns(&Place::Session(key.clone())) => {
                 let pauses =
                     record.events.iter().any(|recorded| matches!(recorded.event, Event::Paused));
@@ -61,9 +68,23 @@ impl Engine {
                 }
                 self.publish_deltas(now, applied);
             }
-            Entry::Session(..) | Entry::Lever(..) | Entry::Other => {}
+            Entry::Session(..) | Entry::Lever(..) | Entry::Unreadable(..) | Entry::Other => {}
         }
         self.announced(applied);
+    }
+
+    /// A lever was released: a halt that is pushed again now would stop what was started since.
+    fn forget_released(&mut self, scope: &Scope) {
+        if self.world.lever(scope).is_some_and(|lever| lever.engaged.is_some()) {
+            return;
+        }
+        self.pushes.retain(|push| {
+            let covered = match scope {
+                Scope::Fleet => true,
+                Scope::Tenant(tenant) => push.tenant == *tenant,
+            };
+            !(covered && matches!(push.command, Command::Halt { .. }))
+        });
     }
 
     fn session_effects(&mut self, now: Now, key: &SessionKey, pauses: bool) {

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use squall_domain::rejection::Inapplicable;
 use squall_domain::session::Session;
+use squall_proto::vocabulary::blast_radius::BlastRadius;
 use squall_proto::vocabulary::id::{ShimId, TenantId};
 use squall_proto::vocabulary::message::Hello;
 use squall_proto::vocabulary::plan::PlanVersion;
 use squall_proto::vocabulary::session::Experiment;
+use squall_proto::vocabulary::target::PercentageUnit;
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::Now;
@@ -200,9 +202,20 @@ fn obstacle(
     let mut unsupported: Vec<String> = Vec::new();
     for seam in &hello.seams {
         match seam.supports(&experiment.fault) {
+            Ok(()) if needs_trace(session) && !seam.capabilities.knows_trace => {
+                unsupported.push(format!("seam {}: it knows no trace of its calls", seam.name));
+            }
             Ok(()) => return None,
             Err(why) => unsupported.push(format!("seam {}: {why}", seam.name)),
         }
     }
     Some(unsupported.join(", "))
+}
+
+/// Whether the session is bound or drawn by trace: refused where no seam knows it, never approximated.
+fn needs_trace(session: &Session) -> bool {
+    let safety = &session.spec.safety;
+    safety.blast_radius == BlastRadius::SingleTrace
+        || safety.max_per_trace.is_some()
+        || session.spec.target.percentage_unit == PercentageUnit::Trace
 }

@@ -94,6 +94,10 @@ impl Engine {
                 );
             }
             Request::Inert(inert) => {
+                if self.world.session(&inert.session).is_none() {
+                    self.unavailable(token, "no such session here", 500);
+                    return;
+                }
                 let place = Place::Session(inert.session.clone());
                 self.enqueue(now, place, token, Work::Inert(holder(inert.incarnation), inert));
             }
@@ -302,7 +306,7 @@ impl Engine {
     ) -> Vec<Recorded<squall_domain::event::Event>> {
         let events = match (&job.work, &batch.session) {
             (Work::Ask(holder, ask), Some(session)) => {
-                let usage = self.usage(now, key, session.ledger.open_permits());
+                let usage = self.usage(now, key, session.ledger.totals().issued);
                 match session.ask(holder, ask, &usage) {
                     AskDecision::Issue(events) => events,
                     AskDecision::Granted(_) | AskDecision::Refuse(_) => Vec::new(),
@@ -345,19 +349,15 @@ impl Engine {
         if self.identity.shims_are_vouched_for { decision } else { decision.of_unauthenticated() }
     }
 
-    /// What the caps are compared with. `open` are the permits that a record in the making leaves open: more than the
-    /// fold has are counted as outstanding already.
-    fn usage(&mut self, now: Now, key: &SessionKey, open: u64) -> Usage {
+    /// What the caps are compared with. `issued` are the permits that were ever issued once a record in the making is
+    /// folded: more than the fold has are in use already, whatever the same record gives back.
+    fn usage(&mut self, now: Now, key: &SessionKey, issued: u64) -> Usage {
         let Some(session) = self.world.session(key) else { return Usage::default() };
         let known_since = self.live_since.unwrap_or(now.boot);
         let (longest_use, rate) = (session.longest_use(), session.spec.safety.max_rate);
-        let new = open.saturating_sub(session.ledger.open_permits());
-        let mut usage = self.ages.entry(key.clone()).or_default().usage(
-            now.boot,
-            known_since,
-            longest_use,
-            rate,
-        );
+        let new = issued.saturating_sub(session.ledger.totals().issued);
+        let ages = self.ages.entry(key.clone()).or_default();
+        let mut usage = ages.usage(now.boot, known_since, longest_use, rate);
         usage.outstanding += new;
         usage.issued_in_window += new;
         usage

@@ -263,6 +263,47 @@ fn dead_shims_stall_a_session_no_longer_than_their_permits_live() {
 }
 
 #[test]
+fn a_close_in_the_same_record_makes_no_room_for_what_is_issued_beside_it() {
+    let mut bench = Bench::running(10);
+    let first = bench.ask("a", 1, 5);
+    let Some(Reply::Grant(grant)) = bench.reply(first) else { panic!("no grant") };
+    // All of them reach the desk while an append is under way, so that one record decides them together.
+    bench.fate(Fate::Hold);
+    bench.ask("b", 1, 1);
+    bench.close("a", 1, grant.permits);
+    bench.ask("c", 1, 200);
+    bench.ask("d", 1, 200);
+    bench.ask("e", 1, 200);
+    bench.fate(Fate::Commit);
+    let open = bench.session().ledger.open_permits();
+    assert!(open <= 5, "{open} permits are outstanding, 5 may be");
+}
+
+#[test]
+fn a_damaged_log_stops_every_session_and_gives_the_partitions_away() {
+    let mut bench = Bench::running(10);
+    bench.commands.clear();
+    bench.damage();
+    assert_eq!(bench.session().phase, Phase::LogDamaged);
+    let pushed = bench.commands.len();
+    assert!(pushed > 0, "nothing was pushed");
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.commands.len(), 3 * pushed, "it was not pushed again twice");
+    assert!(!Partition::all().any(|partition| bench.owned.contains(&partition)));
+}
+
+#[test]
+fn a_halt_that_was_released_is_not_pushed_again() {
+    let mut bench = Bench::running(10);
+    bench.engage();
+    bench.release();
+    bench.commands.clear();
+    bench.pass(Duration::from_secs(2));
+    let halts = |(_, command): &(_, Command)| matches!(command, Command::Halt { .. });
+    assert!(!bench.commands.iter().any(halts), "a start after the release would be stopped");
+}
+
+#[test]
 fn the_longest_duration_ends_a_session() {
     let mut bench = Bench::running(10);
     bench.pass(Duration::from_secs(601));

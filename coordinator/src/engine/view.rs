@@ -86,7 +86,7 @@ impl Engine {
         let stage = match &session.stop {
             Some(stop) if stop.proof.is_some() => Stage::Proven,
             Some(_) => Stage::Aborted,
-            None if pushed_at.is_some() => Stage::Pushed,
+            None if pushed_at.is_some() && !session.phase.is_terminal() => Stage::Pushed,
             None => Stage::None,
         };
         let outstanding = if session.phase.is_live() { self.outstanding(now, &session) } else { 0 };

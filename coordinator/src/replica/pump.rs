@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use squall_domain::evidence::Archive;
-use squall_domain::world::World;
+use squall_domain::world::{Entry, World};
 use squall_proto::subject::{Partition, Subject, TenantSubject};
 use squall_proto::vocabulary::id::{AppendId, TenantId};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
@@ -193,7 +193,7 @@ impl Pump {
 
     fn logged(&mut self, event: TailEvent) -> Option<Input> {
         match event {
-            TailEvent::Entry(entry) => match codec::decode(&entry.subject, &entry.bytes) {
+            TailEvent::Entry(entry) => match decoded(&entry) {
                 Ok(decoded) => Some(Input::Logged {
                     sequence: entry.sequence,
                     append: entry.id,
@@ -376,6 +376,17 @@ impl Pump {
                 tracing::warn!(%error, "a snapshot was not kept; the next start reads more of the log");
             }
         });
+    }
+}
+
+/// What a record says. One that can't be read damages its session, and no other; but a lever that can't be read may have
+/// been a halt of everything.
+fn decoded(entry: &crate::journal::Entry) -> Result<Entry, codec::Error> {
+    match (codec::decode(&entry.subject, &entry.bytes), &entry.subject) {
+        (Err(error), Subject::SessionLog { session }) => {
+            Ok(Entry::Unreadable(session.clone(), error.to_string()))
+        }
+        (decoded, _) => decoded,
     }
 }
 

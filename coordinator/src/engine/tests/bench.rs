@@ -55,6 +55,8 @@ pub(super) struct Bench {
     replies: BTreeMap<Token, Reply>,
     orders: BTreeMap<Token, Result<SessionKeyOrScope, OrderError>>,
     pub(super) commands: Vec<(TenantId, Command)>,
+    /// What the first replica listens to.
+    pub(super) owned: std::collections::BTreeSet<squall_proto::subject::Partition>,
 }
 
 pub(super) fn key() -> SessionKey {
@@ -141,6 +143,7 @@ impl Bench {
             replies: BTreeMap::new(),
             orders: BTreeMap::new(),
             commands: vec![],
+            owned: std::collections::BTreeSet::new(),
         };
         bench.join();
         bench
@@ -176,6 +179,12 @@ impl Bench {
         self.alive.push(true);
         self.pass(Duration::from_millis(100));
         index
+    }
+
+    /// The first replica finds that the log contradicts itself.
+    pub(super) fn damage(&mut self) {
+        self.engines[0].handle(self.now, Input::LogDamaged("a gap".into()));
+        self.settle();
     }
 
     pub(super) fn crash(&mut self, index: usize) {
@@ -239,6 +248,7 @@ impl Bench {
                     engine.handle(self.now, Input::Alive(replica.clone()));
                 }
             }
+            Output::Own(partitions) if index == 0 => self.owned = partitions,
             Output::Answered(..) | Output::Own(_) | Output::Changed(_) => {}
         }
     }
