@@ -142,6 +142,14 @@ impl Screen {
         }
     }
 
+    /// Something beside the answer, for people: on stderr.
+    pub(super) fn note(&self, text: &str) {
+        if !self.is_for_programs() {
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     /// Writes text and ends its line.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();

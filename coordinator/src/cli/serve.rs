@@ -15,7 +15,7 @@ use squall_proto::wire::v1::{AllTenants, GetHaltRequest, HaltScope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
@@ -28,6 +28,8 @@ use crate::server::{self, Coordinator};
 
 /// How often a new coordinator is asked whether it has read the log.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A log with a million records is read in five seconds.
+const LATE_AFTER: Duration = Duration::from_secs(10);
 
 /// Runs a coordinator on a NATS JetStream that is there
 ///
@@ -250,20 +252,23 @@ fn advice(error: &server::Error) -> Option<&'static str> {
     }
 }
 
-/// Waits until our own door answers: the replica has read the log. What it says until then is told once.
+/// Waits until our own door answers: the replica has read the log. Why it doesn't yet is told, and louder once it takes
+/// longer than any log should; whoever has to wait decides for how long.
 async fn is_ready(address: SocketAddr) -> Result<(), Failure> {
     let _progress = Progress::start("reading the log");
     let mut client = Client::new(&format!("http://{address}"))?;
-    let mut said = String::new();
+    let (mut said, mut late) = (String::new(), Some(Instant::now() + LATE_AFTER));
     loop {
         let scope = Some(HaltScope { scope: Some(Scope::All(AllTenants {})) });
-        match client.fleet.get_halt(request(GetHaltRequest { scope })).await {
-            Ok(_) => return Ok(()),
-            Err(status) if status.message() == said => {}
-            Err(status) => {
-                said = status.message().to_owned();
-                tracing::info!(why = said, "not ready yet");
-            }
+        let answer = client.fleet.get_halt(request(GetHaltRequest { scope })).await;
+        let Err(status) = answer else { return Ok(()) };
+        if status.message() != said {
+            status.message().clone_into(&mut said);
+            tracing::info!(why = said, "not ready yet");
+        }
+        if late.is_some_and(|late| Instant::now() >= late) {
+            late = None;
+            tracing::warn!(why = said, "still not ready");
         }
         sleep(LOOK_EVERY).await;
     }

@@ -63,12 +63,11 @@ impl Args {
         let parent = name::parent(global.tenant())?;
         let filter = self.state.iter().map(|state| state.term()).collect::<Vec<_>>().join(" OR ");
         let listed = list(global.client()?, parent, filter, self.limit).await?;
-        global.screen().answer(&listed, draw)?;
-        if !listed.next_page_token.is_empty() && !global.screen().is_for_programs() {
-            eprintln!(
-                "there are more: --limit {} shows twice as many",
-                self.limit.saturating_mul(2)
-            );
+        let screen = global.screen();
+        screen.answer(&listed, draw)?;
+        if !listed.next_page_token.is_empty() {
+            let more = self.limit.saturating_mul(2);
+            screen.note(&format!("there are more: --limit {more} shows twice as many"));
         }
         Ok(())
     }
