@@ -22,7 +22,7 @@ use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::vocabulary::session::{
-    ExperimentDraft, FaultDraft, LatencyDraft, SafetyDraft, SessionDraft, SessionSpec,
+    ExperimentDraft, FaultDraft, LatencyDraft, RateDraft, SafetyDraft, SessionDraft, SessionSpec,
 };
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
@@ -71,8 +71,19 @@ fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-/// One latency experiment and this budget, all of which may be outstanding at once.
+/// One latency experiment and this budget, half of which may be outstanding at once.
 pub(super) fn spec(budget: u32) -> SessionSpec {
+    draft(budget).validate().unwrap()
+}
+
+/// The same with a rate a second.
+pub(super) fn rated(budget: u32, permits: u32) -> SessionSpec {
+    let mut draft = draft(budget);
+    draft.safety.max_rate = Some(RateDraft { permits, window_s: 1 });
+    draft.validate().unwrap()
+}
+
+fn draft(budget: u32) -> SessionDraft {
     let fault = FaultDraft {
         latency: Some(LatencyDraft { fixed_ms: Some(200), ..Default::default() }),
         ..Default::default()
@@ -87,8 +98,6 @@ pub(super) fn spec(budget: u32) -> SessionSpec {
         },
         ..Default::default()
     }
-    .validate()
-    .unwrap()
 }
 
 fn incarnation(shim: &str) -> Incarnation {
@@ -152,12 +161,17 @@ impl Bench {
     /// One replica, one shim, one session that runs.
     pub(super) fn running(budget: u32) -> Self {
         let mut bench = Self::new();
-        bench.send(0, "shim-1", Request::Hello(hello("shim-1")));
-        let created = bench.create(spec(budget));
-        assert_eq!(bench.ordered(created).map(|result| result.is_ok()), Some(true));
-        let started = bench.command("start", ClientCommand::Start);
-        assert!(bench.ordered(started).expect("no answer").is_ok());
+        bench.run(spec(budget));
         bench
+    }
+
+    /// A shim says Hello, and a session is created and started.
+    pub(super) fn run(&mut self, spec: SessionSpec) {
+        self.send(0, "shim-1", Request::Hello(hello("shim-1")));
+        let created = self.create(spec);
+        assert_eq!(self.ordered(created).map(|result| result.is_ok()), Some(true));
+        let started = self.command("start", ClientCommand::Start);
+        assert!(self.ordered(started).expect("no answer").is_ok());
     }
 
     /// Another replica that reads the log from its beginning.
