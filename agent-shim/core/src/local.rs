@@ -105,7 +105,12 @@ fn key() -> SessionKey {
     }
 }
 
-fn spec(experiments: Vec<Experiment>, budget: u32, environment: &Environment) -> SessionSpec {
+/// A session for one environment, with no bound but its budget and the longest duration.
+pub(crate) fn spec(
+    experiments: Vec<Experiment>,
+    budget: u32,
+    environment: &Environment,
+) -> SessionSpec {
     SessionSpec {
         title: String::from("local"),
         experiments,

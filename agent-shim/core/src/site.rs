@@ -6,8 +6,8 @@
 //! 2. Armed: the filter ([`Filter`]) draws for each rule and compares. It reads only atomics that are never freed while
 //!    the site lives, so it needs neither lock nor reclamation; while a plan changes it may miss a call or name the wrong
 //!    rule.
-//! 3. A rule may choose the call: only then the rules themselves are read, under a lock that no hook waits for. What
-//!    happens is decided there; the filter was a hint.
+//! 3. A rule may choose the call: only then the rules themselves are read, under a lock that no hook waits for. Whether it
+//!    is the rule that the filter meant, and everything beside the draw, is decided there; and a permit must burn.
 
 mod filter;
 mod rule;
@@ -144,6 +144,7 @@ impl Site {
             // SAFETY: the filter says so only where the processor has AVX2.
             return unsafe { self.decide_among_wide(armed, request, trace) };
         }
+        let _ = armed;
         self.choose_among(0, request, trace)
     }
 

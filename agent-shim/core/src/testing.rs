@@ -1,11 +1,9 @@
 //! What this crate's tests are built from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use squall_proto::vocabulary::blast_radius::{BlastRadius, Safety, Strictness};
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::{Delay, Fault, Latency};
@@ -16,7 +14,7 @@ use squall_proto::vocabulary::id::{
 use squall_proto::vocabulary::message::GrantScope;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::vocabulary::session::{Experiment, SessionSpec};
-use squall_proto::vocabulary::target::{PercentageUnit, Probability, Selector, Target};
+use squall_proto::vocabulary::target::{Probability, Selector};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use crate::clock::Clock;
@@ -143,33 +141,11 @@ pub(crate) fn experiment(name: &str, fault: Fault, probability: f64) -> Experime
     }
 }
 
+/// A session for every environment but production.
 pub(crate) fn spec(experiments: Vec<Experiment>) -> SessionSpec {
-    SessionSpec {
-        title: String::new(),
-        experiments,
-        target: Target {
-            selector: Selector::default(),
-            tenants: Vec::new(),
-            percentage: Probability::ONE,
-            percentage_unit: PercentageUnit::Request,
-            environments: Vec::new(),
-        },
-        safety: Safety {
-            blast_radius: BlastRadius::SingleTenant,
-            max_affected_requests: 1_000,
-            max_per_tenant: BTreeMap::new(),
-            max_per_agent: None,
-            max_per_trace: None,
-            max_outstanding: 100,
-            max_duration: Duration::from_secs(60),
-            max_concurrent: None,
-            max_rate: None,
-            strictness: Strictness::Strict,
-            cascade_threshold: None,
-            auto_abort_on_cascade: false,
-            accept_lazy_log: false,
-        },
-    }
+    let mut spec = crate::local::spec(experiments, 1_000, &Environment::production());
+    spec.target.environments.clear();
+    spec
 }
 
 pub(crate) fn session(name: &str, spec: SessionSpec) -> ActiveSession {

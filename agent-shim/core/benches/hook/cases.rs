@@ -1,26 +1,23 @@
 //! The cases: each is a registry in some state and a loop that asks one of its sites.
 
 use std::arch::asm;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use squall_proto::vocabulary::blast_radius::{BlastRadius, Safety, Strictness};
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::{Delay, Fault, Latency};
-use squall_proto::vocabulary::id::{
-    AgentName, Environment, ExperimentName, Incarnation, SessionId, SessionKey, TenantId, ToolName,
-    TraceId,
-};
-use squall_proto::vocabulary::message::GrantScope;
+use squall_proto::vocabulary::id::{AgentName, ExperimentName, Incarnation, ToolName, TraceId};
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
-use squall_proto::vocabulary::session::{Experiment, SessionSpec};
-use squall_proto::vocabulary::target::{PercentageUnit, Probability, Selector, Target};
+use squall_proto::vocabulary::session::Experiment;
+use squall_proto::vocabulary::target::{Probability, Selector};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
-use squall_shim_core::{
-    ActiveSession, Call, Clock, Ended, Policy, Registry, RequestKey, Site, Verdict,
-};
+use squall_shim_core::{Call, Clock, Ended, Local, Policy, Registry, RequestKey, Site, Verdict};
+
+use crate::count::MEASURING;
 
 /// A case and its goal: instructions above the empty loop, and no allocation..
 pub(crate) struct Case {
@@ -50,8 +47,8 @@ pub(crate) const CASES: &[Case] = &[
     shown("not chosen, 10 rules"),
     held("not chosen, 100 rules", 370.0),
     held("chosen", 150.0),
-    shown("chosen, with its trace"),
-    shown("chosen, applied, recorded and drained"),
+    shown("chosen, with its trace, and kept"),
+    shown("chosen, applied and recorded"),
     shown("chosen, without a permit"),
     shown("the end of a call, no session"),
     shown("hash of a request id of 30 bytes"),
@@ -62,17 +59,36 @@ pub(crate) const CASES: &[Case] = &[
 /// In the name of the function whose instructions are counted.
 pub(crate) const MEASURED: &str = "measured";
 
+/// Calls that are measured in one go: so many that beginning and ending is nothing beside them.
+const BATCH: u64 = 1_000;
+/// The same where calls leave something behind of which a process has few (pockets for traces).
+const SMALL_BATCH: u64 = 200;
+
 /// A case that is ready to run.
 pub(crate) trait Run {
-    /// Runs the loop.
-    fn run(&mut self, iterations: u64);
+    /// Runs the loop and returns the time that it took.
+    fn run(&mut self, iterations: u64) -> Duration;
 }
 
-struct Loop<F>(F);
+struct Loop<E, A> {
+    each: E,
+    batch: u64,
+    /// Cleans up behind a batch, outside of what is measured.
+    after: A,
+}
 
-impl<F: FnMut(RequestKey)> Run for Loop<F> {
-    fn run(&mut self, iterations: u64) {
-        measured(iterations, &mut self.0);
+impl<E: FnMut(RequestKey), A: FnMut()> Run for Loop<E, A> {
+    fn run(&mut self, iterations: u64) -> Duration {
+        let mut time = Duration::ZERO;
+        for _ in 0..iterations / self.batch {
+            let start = Instant::now();
+            MEASURING.store(true, Ordering::Relaxed);
+            measured(self.batch, &mut self.each);
+            MEASURING.store(false, Ordering::Relaxed);
+            time += start.elapsed();
+            (self.after)();
+        }
+        time
     }
 }
 
@@ -112,17 +128,17 @@ fn at_hand(request: RequestKey, site: &Site) {
 }
 
 fn case(each: impl FnMut(RequestKey) + 'static) -> Option<Box<dyn Run>> {
-    Some(Box::new(Loop(each)))
+    Some(Box::new(Loop { each, batch: BATCH, after: || {} }))
 }
 
 pub(crate) fn prepare(name: &str) -> Option<Box<dyn Run>> {
     const RARELY: f64 = 1e-12;
     match name {
         "empty loop" => {
-            let site = site(&process(0, "search", 1.0));
+            let site = site(&idle());
             case(move |request| at_hand(request, site))
         }
-        "idle" => asked(&process(0, "search", 1.0), false),
+        "idle" => asked(&idle(), false),
         "active, not targeted, 1 experiment" => asked(&process(1, "other", 1.0), false),
         "active, not targeted, 10 experiments" => asked(&process(10, "other", 1.0), false),
         "active, not targeted, 100 experiments" => asked(&process(100, "other", 1.0), false),
@@ -130,15 +146,15 @@ pub(crate) fn prepare(name: &str) -> Option<Box<dyn Run>> {
         "not chosen, 10 rules" => asked(&process(10, "search", RARELY), false),
         "not chosen, 100 rules" => asked(&process(100, "search", RARELY), false),
         "chosen" => asked(&process(1, "search", 1.0), true),
-        "chosen, with its trace" => chosen_with_trace(),
-        "chosen, applied, recorded and drained" => chosen_and_applied(),
+        "chosen, with its trace, and kept" => chosen_with_trace(),
+        "chosen, applied and recorded" => chosen_and_applied(),
         "chosen, without a permit" => {
             let process = process(1, "search", 1.0);
             process.sessions().iter().for_each(|live| _ = live.wallet().drain());
             asked(&process, false)
         }
         "the end of a call, no session" => {
-            let site = site(&process(0, "search", 1.0));
+            let site = site(&idle());
             let trace = trace();
             case(move |request| {
                 let call = Call { request, trace: Some(&trace) };
@@ -179,57 +195,41 @@ fn asked(process: &Arc<Registry>, expected: bool) -> Option<Box<dyn Run>> {
     })
 }
 
+/// Keeps the directives, which costs a few instructions, since each holds a place for its trace until it ends.
 fn chosen_with_trace() -> Option<Box<dyn Run>> {
     let site = site(&process(1, "search", 1.0));
     let trace = trace();
-    case(move |request| {
+    let held = Rc::new(RefCell::new(Vec::with_capacity(1_000)));
+    let ended = Rc::clone(&held);
+    let each = move |request| {
         let call = Call { request, trace: Some(&trace) };
-        if let Verdict::Inject(directive) = site.decide(&call) {
-            std::mem::forget(directive);
-        }
-    })
+        held.borrow_mut().push(site.decide(&call));
+    };
+    Some(Box::new(Loop { each, batch: SMALL_BATCH, after: move || ended.borrow_mut().clear() }))
 }
 
 fn chosen_and_applied() -> Option<Box<dyn Run>> {
     let process = process(1, "search", 1.0);
     let site = site(&process);
-    let mut since = 0;
-    case(move |request| {
+    let each = move |request| {
         let call = Call { request, trace: None };
         if let Verdict::Inject(directive) = site.decide(&call) {
             directive.applied(&call, Duration::ZERO);
         }
-        since += 1;
-        if since == 500 {
-            since = 0;
-            process.drain_samples(usize::MAX);
-        }
-    })
+    };
+    let after = move || drop(process.drain_samples(usize::MAX));
+    Some(Box::new(Loop { each, batch: BATCH, after }))
 }
 
 /// A process with a session of so many experiments, each at the tool, and permits for a million calls.
 fn process(experiments: usize, tool: &str, probability: f64) -> Arc<Registry> {
-    let environment = Environment::new("bench").expect("`bench` is a token");
-    let registry =
-        Registry::new(Arc::new(StillClock), Policy::all(environment), Incarnation([1; 16]));
-    registry.lease().extend(BootNanos(u64::MAX));
-    if experiments > 0 {
-        let experiments = (0..experiments).map(|n| experiment(n, tool, probability)).collect();
-        let session = SessionId::new("bench").expect("`bench` is a token");
-        let tenant = TenantId::new("bench").expect("`bench` is a token");
-        registry.install(&[ActiveSession {
-            key: SessionKey { tenant, session },
-            spec: Arc::new(spec(experiments)),
-            seed: 1,
-            running: true,
-        }]);
-    }
-    for live in registry.sessions() {
-        let never = BootNanos(u64::MAX);
-        let granted = live.wallet().install(1, 1_000_000, GrantScope::default(), never, never);
-        granted.expect("the wallet is empty");
-    }
-    registry
+    let experiments = (0..experiments).map(|n| experiment(n, tool, probability)).collect();
+    Arc::clone(Local::new(Arc::new(StillClock), experiments, 1_000_000, 1).registry())
+}
+
+/// A process without a session.
+fn idle() -> Arc<Registry> {
+    Registry::new(Arc::new(StillClock), Policy::off(), Incarnation([1; 16]))
 }
 
 /// Leaked: whoever asks has the site itself at hand, not a pointer to a pointer.
@@ -267,35 +267,6 @@ fn experiment(number: usize, tool: &str, probability: f64) -> Experiment {
         fault: Fault::Latency(Latency { delay: Delay::Fixed { ms: 1 } }),
         probability: Probability::new(probability).expect("it is 0 to 1"),
         selector: Selector { agents: Vec::new(), tools },
-    }
-}
-
-fn spec(experiments: Vec<Experiment>) -> SessionSpec {
-    SessionSpec {
-        title: String::new(),
-        experiments,
-        target: Target {
-            selector: Selector::default(),
-            tenants: Vec::new(),
-            percentage: Probability::ONE,
-            percentage_unit: PercentageUnit::Request,
-            environments: Vec::new(),
-        },
-        safety: Safety {
-            blast_radius: BlastRadius::SingleTenant,
-            max_affected_requests: 1_000_000,
-            max_per_tenant: BTreeMap::new(),
-            max_per_agent: None,
-            max_per_trace: None,
-            max_outstanding: 1_000,
-            max_duration: Duration::from_secs(3_600),
-            max_concurrent: None,
-            max_rate: None,
-            strictness: Strictness::Strict,
-            cascade_threshold: None,
-            auto_abort_on_cascade: false,
-            accept_lazy_log: false,
-        },
     }
 }
 

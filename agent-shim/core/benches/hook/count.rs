@@ -2,8 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::{Command, ExitCode, Output};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::cases;
 
@@ -36,12 +35,15 @@ pub(crate) enum Failed {
 /// Counts every allocation of the process.
 struct Counting;
 
+/// Only of what is measured.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Whether anything is measured at the moment.
+pub(crate) static MEASURING: AtomicBool = AtomicBool::new(false);
 
 // SAFETY: every method passes its arguments on to the system's allocator unchanged, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(u64::from(MEASURING.load(Ordering::Relaxed)), Ordering::Relaxed);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -63,24 +65,20 @@ pub(crate) fn run_case(name: &str, iterations: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     // What only a first call does (a thread's slot, a ring's memory) is not what a call costs.
-    case.run(10);
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed);
-    let start = Instant::now();
-    case.run(iterations);
-    let nanoseconds = start.elapsed().as_nanos();
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
-    println!("allocations {allocations}");
-    println!("nanoseconds {nanoseconds}");
+    case.run(1_000);
+    let time = case.run(iterations);
+    println!("allocations {}", ALLOCATIONS.load(Ordering::Relaxed));
+    println!("nanoseconds {}", time.as_nanos());
     ExitCode::SUCCESS
 }
 
 pub(crate) fn cost(case: &'static str) -> Result<Cost, Failed> {
-    let (few, _) = instructions(case, FEW)?;
-    let (many, allocations) = instructions(case, MANY)?;
+    let (few, allocated_by_few) = instructions(case, FEW)?;
+    let (many, allocated_by_many) = instructions(case, MANY)?;
     let iterations = number(MANY - FEW);
     Ok(Cost {
         instructions: (number(many) - number(few)) / iterations,
-        allocations: number(allocations) / number(MANY),
+        allocations: (number(allocated_by_many) - number(allocated_by_few)) / iterations,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::limits::RULES_MAX;
 /// Rules in a group: what an AVX2 register holds.
 const LANES: usize = 8;
 /// Groups that are looked at together.
+#[cfg(target_arch = "x86_64")]
 const STRIDE: usize = 4;
 /// Groups for more rules than one group holds; few sites need them.
 const GROUPS: usize = RULES_MAX / LANES;
@@ -70,6 +71,7 @@ impl Armed {
     }
 
     /// Whether the processor has AVX2.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(super) fn is_wide(self) -> bool {
         self.0 & Self::WIDE != 0

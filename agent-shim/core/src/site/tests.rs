@@ -41,6 +41,13 @@ fn a_site_without_a_session_passes_and_counts_nothing() {
 }
 
 #[test]
+fn sites_and_directives_may_cross_threads_and_waits() {
+    fn may_cross<T: Send + Sync>() {}
+    may_cross::<Site>();
+    may_cross::<Verdict>();
+}
+
+#[test]
 fn which_call_it_is_is_worked_out_only_while_a_session_is_armed() {
     let process = Process::new();
     let site = process.site("planner", "search");
