@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -58,10 +59,14 @@ impl Stage {
     /// Kills the coordinator the hard way.
     ///
     /// # Errors
-    /// When it was gone already.
+    /// When it was gone already, or did not die of it.
     pub(crate) async fn kill_coordinator(&mut self) -> Result<()> {
         signal(&self.coordinator, Signal::KILL).context("the coordinator was gone already")?;
-        self.coordinator.wait().await?;
+        let status = self.coordinator.wait().await?;
+        ensure!(
+            status.signal() == Some(Signal::KILL.as_raw()),
+            "the coordinator ended with {status}"
+        );
         Ok(())
     }
 

@@ -128,15 +128,18 @@ impl Evidence<'_> {
     /// Judges.
     pub(crate) fn verdict(&self) -> Verdict {
         let Self { spec: _, report, judgement, played, answers: _, tempers: _, clock: _ } = self;
+        let budget = report.budget.map_or(0, |budget| budget.budget);
+        let most = report.applied.max(judgement.affected.len() as u64);
         let mut verdict = Verdict {
-            budget: report.budget.map_or(0, |budget| budget.budget),
+            budget,
             applied: report.applied,
             referee_applied: judgement.affected.len() as u64,
-            overshoot: report.overshoot,
+            overshoot: most.saturating_sub(budget).max(report.overshoot),
             by_experiment: self.by_experiment(),
             by_tenant: self.by_tenant(),
             by_kind: self.by_kind(),
             abort: self.abort(),
+            // Without a kill there is nothing to judge: `Stage::kill_coordinator` sees its signal in the exit status.
             coordinator_killed: true,
             recovered_ms: millis(played.recovered),
             referee: Referee {

@@ -69,6 +69,8 @@ pub struct Bus {
     bulk: mpsc::Sender<(async_nats::Subject, Bytes)>,
     urgent: mpsc::Sender<(async_nats::Subject, Bytes)>,
     owned: BTreeMap<Partition, AbortHandle>,
+    /// What every replica listens to.
+    always: Vec<AbortHandle>,
 }
 
 impl Bus {
@@ -84,7 +86,7 @@ impl Bus {
         let bulk = Connection::open(address, "squall broadcasts").await?.client().clone();
         let urgent = Connection::open(address, "squall stops").await?.client().clone();
         let (received, incoming) = mpsc::channel(RECEIVED_MAX);
-        let bus = Self {
+        let mut bus = Self {
             replies: lane(requests.clone(), false),
             bulk: lane(bulk, false),
             urgent: lane(urgent, true),
@@ -92,9 +94,12 @@ impl Bus {
             requests,
             received,
             owned: BTreeMap::new(),
+            always: Vec::new(),
         };
-        bus.listen(Filter::Alive, true).await?;
-        bus.listen(Filter::Hellos, true).await?;
+        for filter in [Filter::Alive, Filter::Hellos] {
+            let task = bus.listen(filter, true).await?;
+            bus.always.push(task);
+        }
         Ok((bus, incoming))
     }
 
@@ -162,7 +167,7 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        for task in self.owned.values() {
+        for task in self.owned.values().chain(&self.always) {
             task.abort();
         }
     }
