@@ -33,15 +33,20 @@ fn arrows_between_crates_only_point_down() {
         ("squall-shim", ["squall-proto", "squall-shim-core"].as_slice()),
         (
             "squall-tests",
-            ["squall", "squall-domain", "squall-proto", "squall-shim", "squall-shim-core"].as_slice(),
+            ["squall", "squall-domain", "squall-proto", "squall-shim", "squall-shim-core"]
+                .as_slice(),
         ),
     ]);
     let metadata = metadata();
-    let ours: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let ours: BTreeSet<String> =
+        metadata.packages.iter().map(|package| package.name.to_string()).collect();
     for package in &metadata.packages {
-        let allowed = allowed.get(package.name.as_str()).unwrap_or_else(|| panic!("{} has no room on the map", package.name));
+        let allowed = allowed
+            .get(package.name.as_str())
+            .unwrap_or_else(|| panic!("{} has no room on the map", package.name));
         for dependency in &package.dependencies {
-            let points_down = !ours.contains(&dependency.name) || allowed.contains(&dependency.name.as_str());
+            let points_down =
+                !ours.contains(&dependency.name) || allowed.contains(&dependency.name.as_str());
             assert!(points_down, "{} may not depend on {}", package.name, dependency.name);
         }
     }
@@ -51,7 +56,11 @@ fn arrows_between_crates_only_point_down() {
 fn pure_crates_have_nothing_to_do_io_with() {
     let metadata = metadata();
     for pure in ["squall-proto", "squall-domain", "squall-shim-core"] {
-        let package = metadata.packages.iter().find(|package| package.name == pure).expect("the crate is there");
+        let package = metadata
+            .packages
+            .iter()
+            .find(|package| package.name == pure)
+            .expect("the crate is there");
         let links = links(package);
         let impure: Vec<_> = IMPURE.iter().filter(|name| links.contains(**name)).collect();
         assert!(impure.is_empty(), "{pure} links {impure:?}");
