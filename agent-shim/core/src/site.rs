@@ -94,7 +94,8 @@ impl Site {
         }
     }
 
-    /// What to do with this call. Wait-free; allocates nothing; reads no clock unless the call was chosen.
+    /// What to do with this call. Allocates nothing, reads no clock unless the call was chosen, and waits for no plan and no
+    /// message; only a burn of permits that are for one agent, trace or request shares a lock that is held for an assignment.
     #[inline]
     pub fn decide(&self, call: &Call<'_>) -> Verdict {
         let armed = self.filter.armed();
