@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, mpsc};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid,
+};
 
 /// A running server. Killed when dropped.
 #[derive(Debug)]
@@ -64,8 +66,15 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Waits until its last thread stands still: on a busy machine that takes longer than an append.
     pub(super) fn freeze(&self) {
         self.signal(Signal::STOP);
+        let pid = Pid::from_child(&self.child);
+        let stopped = waitpid(Some(pid), WaitOptions::UNTRACED);
+        assert!(
+            matches!(stopped, Ok(Some((_, status))) if status.stopped()),
+            "it did not stop: {stopped:?}"
+        );
     }
 
     pub(super) fn thaw(&self) {
