@@ -19,7 +19,7 @@ use tokio::time::Instant;
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 
 fn key() -> SessionKey {
-    SessionKey { tenant: TenantId::fleet(), session: "main".parse().unwrap() }
+    SessionKey { tenant: TenantId::fleet(), session: "main".parse().expect("a token") }
 }
 
 /// Every call is chosen: agents want far more than the budget.
@@ -41,7 +41,7 @@ fn draft(budget: u32) -> SessionDraft {
 }
 
 fn spec(budget: u32) -> SessionSpec {
-    draft(budget).validate().unwrap()
+    draft(budget).validate().expect("a specification")
 }
 
 fn agents(site: &Site, count: usize) -> Result<Vec<Agent>> {

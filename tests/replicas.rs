@@ -26,11 +26,11 @@ use squall_tests::nats::{Cluster, Options, Server};
 use tokio::time::{Instant, sleep, timeout};
 
 fn key() -> SessionKey {
-    SessionKey { tenant: tenant(), session: "main".parse().unwrap() }
+    SessionKey { tenant: tenant(), session: "main".parse().expect("a token") }
 }
 
 fn tenant() -> TenantId {
-    "acme".parse().unwrap()
+    "acme".parse().expect("a token")
 }
 
 fn spec(budget: u32) -> SessionSpec {
@@ -48,7 +48,7 @@ fn spec(budget: u32) -> SessionSpec {
         ..Default::default()
     }
     .validate()
-    .unwrap()
+    .expect("a specification")
 }
 
 /// A shim that does nothing but speak.
@@ -78,9 +78,9 @@ impl Mouth {
         while Instant::now() < until {
             let answer = self.client.request(subject.clone(), bytes.clone().into());
             if let Ok(Ok(message)) = timeout(Duration::from_secs(2), answer).await {
-                match wire::decode_reply(&message.payload)? {
-                    Reply::Unavailable(_) => {}
-                    reply => return Ok(reply),
+                let reply = wire::decode_reply(&message.payload)?;
+                if !matches!(reply, Reply::Unavailable(_)) {
+                    return Ok(reply);
                 }
             }
             sleep(Duration::from_millis(50)).await;
@@ -150,17 +150,13 @@ impl Mouth {
 }
 
 async fn granted(mouth: &Mouth, req_no: u64, want: u32) -> Result<Option<Grant>> {
-    match mouth.ask(req_no, want).await? {
-        Reply::Grant(grant) => Ok(Some(grant)),
-        Reply::Refused(refused) => {
-            assert!(
-                matches!(refused.why, RefusedWhy::Dry | RefusedWhy::OutstandingCap),
-                "{refused:?}"
-            );
-            Ok(None)
-        }
-        other => anyhow::bail!("{other:?}"),
+    let reply = mouth.ask(req_no, want).await?;
+    if let Reply::Refused(refused) = &reply {
+        assert!(matches!(refused.why, RefusedWhy::Dry | RefusedWhy::OutstandingCap), "{refused:?}");
+        return Ok(None);
     }
+    let Reply::Grant(grant) = reply else { anyhow::bail!("{reply:?}") };
+    Ok(Some(grant))
 }
 
 /// The life of a session: started, spent to the last permit, one permit given back and spent again, aborted, proven.

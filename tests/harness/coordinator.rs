@@ -109,10 +109,9 @@ impl Replica {
     /// # Errors
     /// When there is none, or no answer.
     pub async fn view(&self, key: &SessionKey) -> Result<SessionView> {
-        match self.handle().query(Query::Session(key.clone())).await? {
-            Answer::Session(Some(view)) => Ok(*view),
-            other => bail!("no session {key}: {other:?}"),
-        }
+        let answer = self.handle().query(Query::Session(key.clone())).await?;
+        let Answer::Session(Some(view)) = answer else { bail!("no session {key}: {answer:?}") };
+        Ok(*view)
     }
 
     /// Waits until `look` finds something.

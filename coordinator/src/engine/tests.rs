@@ -296,6 +296,20 @@ fn a_damaged_log_stops_every_session_and_gives_the_partitions_away() {
 }
 
 #[test]
+fn a_record_that_can_not_be_read_stops_its_session_and_no_other() {
+    let mut bench = Bench::running(10);
+    bench.create_named("other", spec(5));
+    let token = bench.command_for("other", "start-other", ClientCommand::Start);
+    assert!(bench.ordered(token).expect("no answer").is_ok());
+    bench.commands.clear();
+    bench.garbage();
+    assert_eq!(bench.session().phase, Phase::LogDamaged);
+    assert!(bench.pushed(|_| true), "the shims were not told");
+    assert_eq!(bench.session_named("other").phase, Phase::Running);
+    assert!(bench.engines[0].is_live());
+}
+
+#[test]
 fn a_halt_that_was_released_is_not_pushed_again() {
     let mut bench = Bench::running(10);
     bench.engage();

@@ -49,7 +49,7 @@ impl Book {
                         book.halted |= book.engaged && book.live;
                     }
                 }
-                Entry::Other => {}
+                Entry::Unreadable(..) | Entry::Other => {}
             }
         }
         book

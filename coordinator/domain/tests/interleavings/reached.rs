@@ -30,7 +30,7 @@ impl Reached {
         let events = || {
             machine.log.iter().flat_map(|entry| match entry {
                 Entry::Session(_, record) => record.events.iter().map(|r| &r.event).collect(),
-                Entry::Lever(..) | Entry::Other => Vec::new(),
+                Entry::Lever(..) | Entry::Unreadable(..) | Entry::Other => Vec::new(),
             })
         };
         let has = |wanted: fn(&Event) -> bool| usize::from(events().any(wanted));

@@ -201,6 +201,15 @@ impl Bench {
         self.settle();
     }
 
+    /// Somebody wrote bytes that are no record to the main session's subject.
+    pub(super) fn garbage(&mut self) {
+        self.log.push((AppendId([3; 16]), Write::Barrier));
+        let entry = Box::new(Entry::Unreadable(key(), "garbage".into()));
+        let (sequence, hash) = (self.log.len() as u64, Hash::default());
+        self.engines[0].handle(self.now, Input::Logged { sequence, append: None, entry, hash });
+        self.settle();
+    }
+
     pub(super) fn crash(&mut self, index: usize) {
         self.alive[index] = false;
     }
@@ -423,8 +432,16 @@ impl Bench {
     }
 
     pub(super) fn session(&self) -> Session {
+        self.session_of(&key())
+    }
+
+    pub(super) fn session_named(&self, session: &str) -> Session {
+        self.session_of(&named(session))
+    }
+
+    fn session_of(&self, key: &SessionKey) -> Session {
         let index = self.alive.iter().position(|alive| *alive).unwrap();
-        self.engines[index].world().session(&key()).unwrap().clone()
+        self.engines[index].world().session(key).unwrap().clone()
     }
 
     pub(super) fn pushed(&self, which: impl Fn(&AbortEpoch) -> bool) -> bool {
