@@ -79,13 +79,13 @@ impl World {
             self.orphans += 1;
             return;
         };
+        let was_damaged = session.damage.is_some();
         session.revision = sequence;
         session.damaged(sequence, format!("record {sequence} can't be read: {why}"));
         applied.sessions.push(key.clone());
-        for tenant in session.tenants() {
-            self.stop_versions.insert(tenant.clone(), sequence);
-            self.plan_versions.insert(tenant.clone(), sequence);
-            applied.plan_changed.insert(tenant);
+        if !was_damaged {
+            let tenants = session.tenants();
+            self.stopped(sequence, tenants, applied);
         }
     }
 
@@ -215,6 +215,8 @@ impl World {
     }
 
     /// The whole log can't be trusted: every session that is live is over.
+    ///
+    /// This is what one replica found, and no part of the fold: a world that went through it is no snapshot of the log.
     pub fn damage_all(&mut self, why: &str) {
         let sequence = self.applied;
         for session in self.sessions.values_mut().filter(|session| session.phase.is_live()) {

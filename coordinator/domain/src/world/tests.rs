@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use squall_proto::vocabulary::id::TenantId;
+use squall_proto::vocabulary::id::{SessionId, SessionKey, TenantId};
 use squall_proto::vocabulary::message::RefusedWhy;
 use squall_proto::vocabulary::session::SessionSpec;
 use squall_proto::vocabulary::time::UnixMillis;
@@ -110,7 +110,7 @@ fn a_start_behind_an_engaged_lever_is_halted_by_it_for_good() {
 #[test]
 fn a_start_in_the_append_of_the_creation_is_halted_too() {
     let mut scenario = given(strict(50), []).halted(&Scope::Fleet);
-    scenario.key.session = squall_proto::vocabulary::id::SessionId::new("other").unwrap();
+    scenario.key.session = SessionId::new("other").unwrap();
     scenario.fold([created(&strict(50)), started()]);
     assert_eq!(scenario.session().phase, Phase::Aborted);
 }
@@ -246,9 +246,46 @@ fn the_first_record_that_is_seen_of_a_lever_may_follow_some_that_are_no_longer_k
 }
 
 #[test]
+fn a_record_that_can_not_be_read_damages_its_session_and_no_other() {
+    let garbage = |scenario: &mut Scenario, key: &SessionKey| {
+        let sequence = scenario.world.applied + 1;
+        let entry = Entry::Unreadable(key.clone(), "garbage".to_owned());
+        scenario.world.apply(sequence, &entry, hash(sequence))
+    };
+    let mut scenario = running();
+    let key = scenario.key.clone();
+    let other = SessionKey { session: SessionId::new("other").unwrap(), ..key.clone() };
+    assert!(garbage(&mut scenario, &other).sessions.is_empty());
+    assert_eq!((scenario.session().phase, scenario.world.orphans), (Phase::Running, 1));
+    assert_eq!(garbage(&mut scenario, &key).plan_changed, tenants(&[ACME]));
+    let session = scenario.session();
+    assert_eq!((session.phase, session.revision), (Phase::LogDamaged, 4));
+    assert_eq!(session.damage.as_deref(), Some("record 4 can't be read: garbage"));
+    assert_eq!(versions(&scenario, ACME), (4, 4));
+    // Its tenant is stopped once.
+    assert!(garbage(&mut scenario, &key).plan_changed.is_empty());
+    assert_eq!(versions(&scenario, ACME), (4, 4));
+}
+
+#[test]
+fn a_log_that_can_not_be_trusted_ends_what_is_live_and_nothing_else() {
+    for (way, phase) in [
+        (vec![], Phase::Draft),
+        (vec![started(), aborted()], Phase::Aborted),
+        (vec![started()], Phase::LogDamaged),
+        (vec![started(), Event::Paused], Phase::LogDamaged),
+        (vec![started(), drained()], Phase::LogDamaged),
+    ] {
+        let mut scenario = given(strict(50), way);
+        scenario.world.damage_all("a gap");
+        assert_eq!(scenario.session().phase, phase);
+    }
+}
+
+#[test]
 fn a_record_without_its_session_is_counted_and_changes_nothing() {
     let mut scenario = running();
-    scenario.key.session = squall_proto::vocabulary::id::SessionId::new("gone").unwrap();
+    scenario.key.session = SessionId::new("gone").unwrap();
     let record = Record {
         append: append(9),
         at: UnixMillis(0),
