@@ -3,10 +3,10 @@
 //! One task looks at each watched session, however many watch it; a watcher pulls, so that a slow one holds nothing but
 //! its place. Not here: what a snapshot says ([`super::convert`]).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::{DashMap, Entry};
 use futures::Stream;
 use squall_proto::vocabulary::id::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
@@ -32,7 +32,8 @@ type Seen = Result<Arc<SessionView>, Error>;
 #[derive(Clone, Debug)]
 pub(crate) struct Watches {
     handle: Handle,
-    open: Arc<Mutex<HashMap<SessionKey, watch::Sender<Option<Seen>>>>>,
+    /// Handles only: what is seen lies in the channels. No entry is held over an await.
+    open: Arc<DashMap<SessionKey, watch::Sender<Option<Seen>>>>,
 }
 
 impl Watches {
@@ -42,24 +43,20 @@ impl Watches {
 
     /// Snapshots of one session.
     fn follow(&self, key: &SessionKey) -> watch::Receiver<Option<Seen>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = open.get(key) {
-            return sender.subscribe();
+        match self.open.entry(key.clone()) {
+            Entry::Occupied(open) => open.get().subscribe(),
+            Entry::Vacant(place) => {
+                let (sender, receiver) = watch::channel(None);
+                place.insert(sender.clone());
+                tokio::spawn(look(self.clone(), key.clone(), sender));
+                receiver
+            }
         }
-        let (sender, receiver) = watch::channel(None);
-        open.insert(key.clone(), sender.clone());
-        tokio::spawn(look(self.clone(), key.clone(), sender));
-        receiver
     }
 
-    /// Forgets a session that nobody watches any more.
-    fn close(&self, key: &SessionKey, sender: &watch::Sender<Option<Seen>>) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let unwatched = sender.receiver_count() == 0;
-        if unwatched {
-            open.remove(key);
-        }
-        unwatched
+    /// Forgets a session that nobody watches any more; nobody can begin to in between.
+    fn close(&self, key: &SessionKey) -> bool {
+        self.open.remove_if(key, |_, sender| sender.receiver_count() == 0).is_some()
     }
 }
 
@@ -89,7 +86,7 @@ async fn look(watches: Watches, key: SessionKey, sender: watch::Sender<Option<Se
         }
         if is_over || sender.is_closed() {
             // A watcher that came meanwhile is looked at for; one that comes later starts anew.
-            if watches.close(&key, &sender) {
+            if watches.close(&key) {
                 return;
             }
         }
