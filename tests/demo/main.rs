@@ -8,6 +8,8 @@
 #[path = "agent/assignment.rs"]
 mod assignment;
 mod clock;
+#[cfg(test)]
+mod digest;
 mod fleet;
 mod live;
 mod operator;
@@ -19,11 +21,10 @@ mod referee;
 mod round;
 mod stage;
 mod table;
+mod tether;
 mod verdict;
 mod watch;
 mod workshop;
-#[cfg(test)]
-mod writing;
 
 use std::process::ExitCode;
 
@@ -34,9 +35,9 @@ use fleet::Fleet;
 use live::{Live, say};
 use operator::Operator;
 use play::{Play, settled_report};
-use process::{TETHER, become_tethered};
 use records::Records;
 use stage::Stage;
+use tether::{TETHER, become_tethered};
 use verdict::{Evidence, Verdict};
 use watch::Watch;
 use workshop::Workshop;
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
     match demo().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: failed to {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

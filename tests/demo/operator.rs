@@ -176,3 +176,25 @@ impl Operator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use squall_proto::vocabulary::blast_radius::BlastRadius;
+
+    use super::*;
+    use crate::fleet::TENANTS;
+
+    #[test]
+    fn the_demos_session_is_what_the_demo_promises() {
+        let file = SessionFile::parse(&std::fs::read_to_string(SESSION_FILE).unwrap()).unwrap();
+        let kinds: BTreeSet<_> = file.spec.experiments.iter().map(|it| it.fault.kind()).collect();
+        assert_eq!(kinds.len(), 6);
+        assert_eq!(file.spec.safety.max_affected_requests, 50);
+        assert_eq!(file.spec.safety.blast_radius, BlastRadius::MultiTenant);
+        let tenants: Vec<_> =
+            file.spec.target.tenants.iter().map(|tenant| tenant.as_str()).collect();
+        assert_eq!(tenants, TENANTS);
+    }
+}

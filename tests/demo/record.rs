@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Entry {
     /// Nanoseconds of `CLOCK_BOOTTIME`, the same clock for every process of the host.
     pub(crate) at_ns: u64,
+    /// Time for which the writing thread was ready and had no core, since it started: on a busy machine a message waits
+    /// for that too. 0 where the kernel doesn't count it.
+    #[serde(default)]
+    pub(crate) starved_ns: u64,
     /// What happened.
     pub(crate) what: What,
 }

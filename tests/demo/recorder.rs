@@ -3,11 +3,14 @@
 //!
 //! It ends with whichever side ends first, and takes the server with it.
 
+mod digest;
 mod record;
+mod tether;
 mod writing;
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -17,36 +20,45 @@ use rmcp::RoleClient;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use record::{Entry, What, now_ns};
-use writing::{Record, incoming, outgoing};
+use record::What;
+use tether::{TETHER, become_tethered};
+use writing::{Passage, Record, incoming, outgoing};
 
 type Shared = Arc<Mutex<Record>>;
 
 fn main() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut arguments = std::env::args_os().skip(1);
-    let file = PathBuf::from(arguments.next().context("a file for the record is missing")?);
-    let program = arguments.next().context("the server's command is missing")?;
-    let record = Record::open(&file).with_context(|| format!("open {}", file.display()))?;
+    let first = arguments.next().context("a file for the record is missing")?;
+    if first == TETHER {
+        return become_tethered(arguments);
+    }
+    record(Path::new(&first), arguments)
+}
+
+/// Stands between until one side ends.
+fn record(file: &Path, command: impl Iterator<Item = OsString>) -> Result<()> {
+    let record = Record::open(file).with_context(|| format!("open {}", file.display()))?;
     let record = Arc::new(Mutex::new(record));
-    let mut server = Command::new(&program)
-        .args(arguments)
+    let mut server = Command::new(std::env::current_exe()?)
+        .arg(TETHER)
+        .args(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("start {}", program.display()))?;
+        .context("start the server")?;
     let (mut input, output) = pipes(&mut server)?;
     let towards = Arc::clone(&record);
     thread::spawn(move || {
         if let Err(error) = towards_server(&mut input, &towards) {
             eprintln!("demo-recorder: towards the server: {error}");
         }
-        note(&towards, Some(What::HungUp), now_ns());
+        note(&towards, Some(What::HungUp), Passage::now());
         // Closing the server's input ends it, and with it this process.
         drop(input);
     });
     let result = from_server(output, &record);
-    note(&record, Some(What::Closed), now_ns());
+    note(&record, Some(What::Closed), Passage::now());
     server.kill().ok();
     server.wait().ok();
     result.context("from the server")
@@ -59,16 +71,16 @@ fn pipes(server: &mut Child) -> Result<(ChildStdin, ChildStdout)> {
 }
 
 fn towards_server(input: &mut ChildStdin, record: &Shared) -> io::Result<()> {
-    copy_lines(io::stdin().lock(), input, |line, at_ns| {
+    copy_lines(io::stdin().lock(), input, |line, passage| {
         let message = serde_json::from_slice::<TxJsonRpcMessage<RoleClient>>(line).ok();
-        note(record, message.as_ref().and_then(outgoing), at_ns);
+        note(record, message.as_ref().and_then(outgoing), passage);
     })
 }
 
 fn from_server(output: ChildStdout, record: &Shared) -> io::Result<()> {
-    copy_lines(BufReader::new(output), &mut io::stdout().lock(), |line, at_ns| {
+    copy_lines(BufReader::new(output), &mut io::stdout().lock(), |line, passage| {
         let message = serde_json::from_slice::<RxJsonRpcMessage<RoleClient>>(line).ok();
-        note(record, message.as_ref().and_then(incoming), at_ns);
+        note(record, message.as_ref().and_then(incoming), passage);
     })
 }
 
@@ -76,23 +88,23 @@ fn from_server(output: ChildStdout, record: &Shared) -> io::Result<()> {
 fn copy_lines(
     mut from: impl BufRead,
     to: &mut impl Write,
-    seen: impl Fn(&[u8], u64),
+    seen: impl Fn(&[u8], Passage),
 ) -> io::Result<()> {
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {
-        let at_ns = now_ns();
+        let passage = Passage::now();
         to.write_all(&line)?;
         to.flush()?;
-        seen(&line, at_ns);
+        seen(&line, passage);
         line.clear();
     }
     Ok(())
 }
 
-fn note(record: &Shared, what: Option<What>, at_ns: u64) {
+fn note(record: &Shared, what: Option<What>, passage: Passage) {
     let Some(what) = what else { return };
     let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = record.add(&Entry { at_ns, what }) {
+    if let Err(error) = record.add(&passage.of(what)) {
         eprintln!("demo-recorder: {error}");
     }
 }

@@ -1,7 +1,6 @@
 //! Writing down what passes: how a message becomes an entry of a record.
 
 use std::fs::{File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -11,44 +10,32 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::record::{Digest, What};
+use crate::record::{Digest, Entry, What, now_ns};
 
-/// Characters of a message that are kept for people.
-const HEAD_CHARS: usize = 160;
+/// The moment in which a message passed a thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage {
+    at_ns: u64,
+    starved_ns: u64,
+}
 
-impl Digest {
-    /// The digest of a JSON value.
-    pub(crate) fn of(value: &Value) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hash_value(value, &mut hasher);
-        let text = value.to_string();
-        Self {
-            hash: format!("{:016x}", hasher.finish()),
-            bytes: text.len() as u64,
-            head: text.chars().take(HEAD_CHARS).collect(),
-        }
+impl Passage {
+    /// Now, on this thread.
+    pub(crate) fn now() -> Self {
+        Self { at_ns: now_ns(), starved_ns: starved_ns() }
+    }
+
+    /// What passed, as an entry.
+    pub(crate) fn of(self, what: What) -> Entry {
+        let Self { at_ns, starved_ns } = self;
+        Entry { at_ns, starved_ns, what }
     }
 }
 
-fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
-    match value {
-        Value::Object(fields) => {
-            let mut sorted: Vec<_> = fields.iter().filter(|(key, _)| *key != "_meta").collect();
-            sorted.sort_by_key(|(key, _)| key.as_str());
-            ("object", sorted.len()).hash(hasher);
-            for (key, value) in sorted {
-                key.hash(hasher);
-                hash_value(value, hasher);
-            }
-        }
-        Value::Array(items) => {
-            ("array", items.len()).hash(hasher);
-            items.iter().for_each(|item| hash_value(item, hasher));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            value.to_string().hash(hasher);
-        }
-    }
+/// The second number of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst): time spent waiting on a runqueue.
+fn starved_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_ascii_whitespace().nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 /// What a message towards the server is to the referee; `None` for what it does not compare.

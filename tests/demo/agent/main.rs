@@ -6,6 +6,8 @@
 #[path = "../analysis.rs"]
 mod analysis;
 mod assignment;
+#[path = "../digest.rs"]
+mod digest;
 mod git;
 mod meeting;
 mod policy;

@@ -21,8 +21,8 @@ use squall_shim::vocabulary::id::AgentName;
 use tokio::process::Command;
 
 use crate::assignment::Assignment;
-use crate::record::{Entry, What, now_ns};
-use crate::writing::{Record, incoming, outgoing};
+use crate::record::What;
+use crate::writing::{Passage, Record, incoming, outgoing};
 
 /// Why a call gave nothing to work with.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -199,9 +199,8 @@ struct Noted<T> {
 impl<T> Noted<T> {
     fn note(&self, what: Option<What>) {
         let Some(what) = what else { return };
-        let entry = Entry { at_ns: now_ns(), what };
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = record.add(&entry) {
+        if let Err(error) = record.add(&Passage::now().of(what)) {
             eprintln!("demo-agent: record: {error}");
         }
     }

@@ -10,16 +10,21 @@ fn digest(text: &str) -> Digest {
 
 fn call(at_ms: u64, id: &str, text: &str) -> Entry {
     let what = What::Call { id: id.into(), tool: "git_log".into(), message: digest(text) };
-    Entry { at_ns: at_ms * MS, what }
+    entry(at_ms, what)
 }
 
 fn answer(at_ms: u64, id: &str, text: &str) -> Entry {
     let what = What::Answer { id: id.into(), error: false, message: digest(text) };
-    Entry { at_ns: at_ms * MS, what }
+    entry(at_ms, what)
 }
 
 fn entry(at_ms: u64, what: What) -> Entry {
-    Entry { at_ns: at_ms * MS, what }
+    Entry { at_ns: at_ms * MS, starved_ns: 0, what }
+}
+
+/// The same, by a writer that had starved for so long in all.
+fn starved(ms: u64, entry: Entry) -> Entry {
+    Entry { starved_ns: ms * MS, ..entry }
 }
 
 /// The effects on one connection of an agent, with what the operator froze.
@@ -114,6 +119,22 @@ fn the_time_for_which_the_operator_froze_an_agent_is_no_delay() {
     assert_eq!(effects_with(near(), far(), &frozen("other")), [Effect::Delayed]);
     let not_sent_before = vec![call(8_995, "1", "q"), answer(8_999, "1", "a")];
     assert_eq!(effects_with(near(), not_sent_before, &frozen("planner")), []);
+}
+
+#[test]
+fn the_time_for_which_there_was_no_core_is_no_delay() {
+    let near = |waited: u64| {
+        let sent = starved(5_000, call(0, "1", "q"));
+        vec![sent, starved(5_000 + waited, answer(1_300, "1", "a"))]
+    };
+    let far = |waited: u64| {
+        let before = starved(70_000, call(0, "0", "q"));
+        vec![before, starved(70_000 + waited, call(1_200, "1", "q")), answer(1_250, "1", "a")]
+    };
+    assert_eq!(effects(near(0), far(0)), [Effect::Delayed]);
+    assert_eq!(effects(near(700), far(0)), []);
+    assert_eq!(effects(near(0), far(700)), []);
+    assert_eq!(effects(near(100), far(100)), [Effect::Delayed]);
 }
 
 #[test]
