@@ -288,3 +288,6 @@ fn broken(verdict: &Verdict, tenant_budgets: BTreeMap<&str, u64>) -> Vec<String>
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
