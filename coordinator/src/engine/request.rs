@@ -363,13 +363,18 @@ impl Engine {
         usage
     }
 
-    /// Permits of a session that may still be in use, by this replica's clock.
+    /// Permits of a session that may still be in use, by this replica's clock. `session` may be what a record in the
+    /// making leaves: what that record issues is in use too.
     pub(super) fn outstanding(&mut self, now: Now, session: &Session) -> u64 {
         let known_since = self.live_since.unwrap_or(now.boot);
+        let folded =
+            self.world.session(&session.key).map_or(0, |folded| folded.ledger.totals().issued);
+        let new = session.ledger.totals().issued.saturating_sub(folded);
         let ages = self.ages.get_mut(&session.key);
-        ages.map_or(0, |ages| {
+        let aged = ages.map_or(0, |ages| {
             ages.usage(now.boot, known_since, session.longest_use(), None).outstanding
-        })
+        });
+        aged + new
     }
 }
 

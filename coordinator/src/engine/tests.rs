@@ -283,6 +283,19 @@ fn a_close_in_the_same_record_makes_no_room_for_what_is_issued_beside_it() {
 }
 
 #[test]
+fn a_session_does_not_end_in_the_record_that_issues_its_last_permit() {
+    let mut bench = Bench::running(1);
+    bench.fate(Fate::Hold);
+    let token = bench.ask("a", 1, 1);
+    bench.fate(Fate::Commit);
+    assert!(matches!(bench.reply(token), Some(Reply::Grant(_))), "the last permit is stranded");
+    assert_eq!(bench.session().phase, Phase::Running);
+    bench.close("a", 1, 1);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.session().phase, Phase::Exhausted);
+}
+
+#[test]
 fn a_damaged_log_stops_every_session_and_gives_the_partitions_away() {
     let mut bench = Bench::running(10);
     bench.commands.clear();

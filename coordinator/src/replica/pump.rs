@@ -357,7 +357,10 @@ impl Pump {
     fn keep_snapshot(&mut self, now: Now) {
         let (sequence, at) = self.snapshot_at;
         let applied = self.engine.world().applied;
-        let due = applied >= sequence + SNAPSHOT_AFTER && now.boot.since(at) >= SNAPSHOT_EVERY;
+        // A replica that found damage holds a verdict of its own, which is no fold of the log.
+        let due = self.engine.is_live()
+            && applied >= sequence + SNAPSHOT_AFTER
+            && now.boot.since(at) >= SNAPSHOT_EVERY;
         let first = Partition::all().next();
         if !due || !first.is_some_and(|partition| self.engine.owns_partition(partition)) {
             return;
