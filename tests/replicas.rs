@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_nats::Client;
-use squall::engine::Stage;
+use squall::engine::{SessionView, Stage};
 use squall_domain::session::{ClientCommand, Phase};
 use squall_proto::subject::{Root, TenantSubject};
 use squall_proto::vocabulary::call::{Point, Shape};
@@ -180,8 +180,8 @@ async fn a_session_lives_and_is_stopped(site: &Site, replicas: &[Replica]) -> Re
         futures::future::try_join_all(asks).await?.into_iter().flatten().collect();
     let permits: u32 = grants.iter().map(|grant| grant.permits).sum();
     assert!((1..=10).contains(&permits), "{permits} permits of a budget of 10");
-    let view = first.view(&key()).await?;
-    assert_eq!(view.session.ledger.totals().issued, u64::from(permits));
+    let issued = |view: &SessionView| view.session.ledger.totals().issued == u64::from(permits);
+    let view = first.until(&key(), "every grant on every replica", issued).await?;
     assert_eq!(view.session.damage, None);
 
     let holder = mouths
