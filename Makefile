@@ -22,8 +22,8 @@ test: tools ## everything: unit, documentation, integration and end-to-end tests
 	cargo test --workspace --all-features
 
 demo: tools ## real agents, a real NATS, a session, an abort, and the proof
-	cargo build --workspace
-	cargo run --package squall-tests --bin demo
+	cargo build --package squall --package squall-tests --bins
+	$${CARGO_TARGET_DIR:-target}/debug/demo
 
 bench: ## what the hook costs an agent's call (needs valgrind)
 	cargo bench --package squall-shim-core
