@@ -21,7 +21,6 @@ mod referee;
 mod round;
 mod stage;
 mod table;
-mod tether;
 mod verdict;
 mod watch;
 mod workshop;
@@ -37,7 +36,6 @@ use operator::Operator;
 use play::{Play, settled_report};
 use records::Records;
 use stage::Stage;
-use tether::{TETHER, become_tethered};
 use verdict::{Evidence, Verdict};
 use watch::Watch;
 use workshop::Workshop;
@@ -55,10 +53,6 @@ async fn main() -> ExitCode {
 }
 
 async fn demo() -> Result<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == TETHER) {
-        become_tethered(arguments)?;
-    }
     let workshop = Workshop::open()?;
     let verdict = tokio::select! {
         verdict = run(&workshop) => verdict?,

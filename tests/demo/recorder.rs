@@ -1,14 +1,14 @@
 //! `demo-recorder FILE COMMAND ...`: stands between an agent and a stdio MCP server, hands every line on unchanged, and
 //! writes down when the server was given each call and when it answered.
 //!
-//! It ends with whichever side ends first, and takes the server with it.
+//! It ends with whichever side ends first, and takes the server with it. `demo-recorder tether COMMAND ...` records
+//! nothing and only becomes the command, which then dies with whoever started it.
 
 mod digest;
 mod record;
 mod tether;
 mod writing;
 
-use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -28,25 +28,23 @@ type Shared = Arc<Mutex<Record>>;
 
 fn main() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os();
+    // Not the path of the running file: a build may have replaced that.
+    let myself = arguments.next().context("this program has no name")?;
     let first = arguments.next().context("a file for the record is missing")?;
     if first == TETHER {
         return become_tethered(arguments);
     }
-    record(Path::new(&first), arguments)
+    let mut server = Command::new(myself);
+    record(Path::new(&first), server.arg(TETHER).args(arguments))
 }
 
 /// Stands between until one side ends.
-fn record(file: &Path, command: impl Iterator<Item = OsString>) -> Result<()> {
+fn record(file: &Path, server: &mut Command) -> Result<()> {
     let record = Record::open(file).with_context(|| format!("open {}", file.display()))?;
     let record = Arc::new(Mutex::new(record));
-    let mut server = Command::new(std::env::current_exe()?)
-        .arg(TETHER)
-        .args(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start the server")?;
+    let server = server.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().context("start the server")?;
     let (mut input, output) = pipes(&mut server)?;
     let towards = Arc::clone(&record);
     thread::spawn(move || {

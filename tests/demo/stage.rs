@@ -37,7 +37,11 @@ impl Stage {
         let ports = Ports::free()?;
         let config = workshop.run.join("nats.conf");
         fs::write(&config, ports.nats_config(workshop))?;
-        let mut nats = tethered(&workshop.nats_server, &workshop.run.join("nats.log"))?;
+        let mut nats = tethered(
+            &workshop.program("demo-recorder"),
+            &workshop.nats_server,
+            &workshop.run.join("nats.log"),
+        )?;
         let nats = nats.arg("--config").arg(config).spawn().context("start nats-server")?;
         listening(ports.nats).await.context("nats-server")?;
         let coordinator = coordinator(workshop, ports)?;
@@ -90,7 +94,11 @@ impl Stage {
 }
 
 fn coordinator(workshop: &Workshop, ports: Ports) -> Result<Child> {
-    let mut command = tethered(&workshop.program("squall"), &workshop.run.join("coordinator.log"))?;
+    let mut command = tethered(
+        &workshop.program("demo-recorder"),
+        &workshop.program("squall"),
+        &workshop.run.join("coordinator.log"),
+    )?;
     command
         .args(["serve", "--replicas", "1", "--nats", &ports.nats_url()])
         .args(["--nats-monitoring", &format!("http://127.0.0.1:{}", ports.monitoring)])
