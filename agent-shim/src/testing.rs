@@ -1,7 +1,9 @@
 //! A session of this process alone, for the adapters' tests.
 
 use squall_proto::vocabulary::counts::Counts;
-use squall_proto::vocabulary::fault::Fault;
+use squall_proto::vocabulary::fault::{
+    Damage, Delay, Fault, Latency, MalformedOutput, ToolUnavailable, Unavailability,
+};
 use squall_proto::vocabulary::id::{ExperimentName, ToolName};
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::target::{Probability, Selector};
@@ -23,6 +25,21 @@ pub(crate) fn local(faults: &[(Fault, &[&str])], p: f64) -> Shim {
         },
     });
     Shim::local(experiments.collect(), 1_000, 7).expect("threads can be started")
+}
+
+/// A fixed delay.
+pub(crate) fn latency(ms: u64) -> Fault {
+    Fault::Latency(Latency { delay: Delay::Fixed { ms } })
+}
+
+/// A tool that is unavailable.
+pub(crate) fn unavailable(mode: Unavailability, timeout_ms: u64) -> Fault {
+    Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
+}
+
+/// Damaged output, half of it kept.
+pub(crate) fn malformed(mode: Damage) -> Fault {
+    Fault::MalformedOutput(MalformedOutput { mode, keep: 0.5 })
 }
 
 /// The counters of all experiments together.

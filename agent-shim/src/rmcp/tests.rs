@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::testing::{FOREVER_MS, counts, local, running, until};
+use crate::testing::{FOREVER_MS, counts, latency, local, malformed, running, unavailable, until};
 use ::rmcp::handler::server::wrapper::Parameters;
 use ::rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, ContentBlock,
@@ -16,8 +16,8 @@ use ::rmcp::transport::async_rw::AsyncRwTransport;
 use ::rmcp::{RoleClient, ServiceExt, tool, tool_handler, tool_router};
 use serde_json::{Value, json};
 use squall_proto::vocabulary::fault::{
-    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
-    MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, TruncationUnit,
+    Unavailability, UncooperativeAgent,
 };
 use squall_proto::vocabulary::named::Named as _;
 
@@ -135,18 +135,6 @@ impl Pair {
 
 fn text(result: &CallToolResult) -> &str {
     &result.content.first().expect("no content").as_text().expect("no text").text
-}
-
-fn latency(ms: u64) -> Fault {
-    Fault::Latency(Latency { delay: Delay::Fixed { ms } })
-}
-
-fn unavailable(mode: Unavailability, timeout_ms: u64) -> Fault {
-    Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
-}
-
-fn malformed(mode: Damage) -> Fault {
-    Fault::MalformedOutput(MalformedOutput { mode, keep: 0.5 })
 }
 
 fn uncooperative(behavior: Behavior) -> Fault {

@@ -4,13 +4,13 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::testing::{FOREVER_MS, counts, local, running, until};
+use crate::testing::{FOREVER_MS, counts, latency, local, malformed, running, unavailable, until};
 use ::tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use http::StatusCode;
 use serde_json::{Value, json};
 use squall_proto::vocabulary::fault::{
-    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
-    MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, TruncationUnit,
+    Unavailability, UncooperativeAgent,
 };
 use squall_proto::vocabulary::named::Named as _;
 
@@ -111,18 +111,6 @@ fn request(content_type: &str, body: String) -> Text {
 
 fn hello() -> Value {
     json!({ "query": "0123456789", "limit": 10, "tags": ["alpha", "beta"] })
-}
-
-fn latency(ms: u64) -> Fault {
-    Fault::Latency(Latency { delay: Delay::Fixed { ms } })
-}
-
-fn unavailable(mode: Unavailability, timeout_ms: u64) -> Fault {
-    Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
-}
-
-fn malformed(mode: Damage) -> Fault {
-    Fault::MalformedOutput(MalformedOutput { mode, keep: 0.5 })
 }
 
 fn truncated() -> Fault {
