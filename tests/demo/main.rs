@@ -21,6 +21,7 @@ mod referee;
 mod round;
 mod stage;
 mod table;
+mod tether;
 mod verdict;
 mod watch;
 mod workshop;

@@ -45,6 +45,8 @@ pub(crate) struct Played {
     pub(crate) absent: Frozen,
     /// From when until when the session injected, in nanoseconds of `CLOCK_BOOTTIME`.
     pub(crate) session_ns: (u64, u64),
+    /// Whether the coordinator died of the kill.
+    pub(crate) killed: bool,
     /// From the kill until the session was there again, whole, and running.
     pub(crate) recovered: Duration,
     /// The stop when it was proven, the frozen agent still frozen.
@@ -74,7 +76,7 @@ impl Play<'_> {
         self.operator.start().await.context("start the session")?;
         say("The session runs.");
         self.operator.until("the first faults", |session| applied(session) >= KILL_AFTER).await?;
-        let recovered = self.kill_and_recover().await?;
+        let (killed, recovered) = self.kill_and_recover().await?;
         self.operator.until("more faults", |session| applied(session) >= FREEZE_AFTER).await?;
 
         let mut frozen = Vec::new();
@@ -91,7 +93,7 @@ impl Play<'_> {
         sleep(AFTERMATH).await;
         let absent = Frozen { agent, from_ns, to_ns };
         frozen.push(absent.clone());
-        Ok(Played { frozen, absent, session_ns: (started_ns, aborted_ns), recovered, stop })
+        Ok(Played { frozen, absent, session_ns: (started_ns, aborted_ns), killed, recovered, stop })
     }
 
     /// Waits for a moment in which no delay can be cut short.
@@ -104,11 +106,11 @@ impl Play<'_> {
         Ok(())
     }
 
-    async fn kill_and_recover(&mut self) -> Result<Duration> {
+    async fn kill_and_recover(&mut self) -> Result<(bool, Duration)> {
         let log = self.operator.log().await?;
         let before = self.operator.session().await?;
-        let killed = Instant::now();
-        self.stage.kill_coordinator().await?;
+        let start = Instant::now();
+        let killed = self.stage.kill_coordinator().await?;
         say("The coordinator is killed (SIGKILL), and started again.");
         self.stage.start_coordinator().await?;
         let whole = |after: &Session| {
@@ -117,11 +119,11 @@ impl Play<'_> {
                 && applied(after) >= applied(&before)
         };
         self.operator.until("the session after the kill", whole).await?;
-        let recovered = killed.elapsed();
+        let recovered = start.elapsed();
         let after = self.operator.log().await?;
         ensure!(after.starts_with(&log), "the log lost events: before {log:?}, after {after:?}");
         say(&format!("It is back after {} ms; nothing is lost.", recovered.as_millis()));
-        Ok(recovered)
+        Ok((killed, recovered))
     }
 
     /// Freezes an agent that holds a permit, so that the abort can't reach a holder. Who used the permit in the moment

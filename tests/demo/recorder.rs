@@ -9,7 +9,9 @@ mod record;
 mod tether;
 mod writing;
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +23,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use record::What;
-use tether::{TETHER, become_tethered};
+use tether::TETHER;
 use writing::{Passage, Record, incoming, outgoing};
 
 type Shared = Arc<Mutex<Record>>;
@@ -37,6 +39,16 @@ fn main() -> Result<()> {
     }
     let mut server = Command::new(myself);
     record(Path::new(&first), server.arg(TETHER).args(arguments))
+}
+
+/// Becomes the command, which gets SIGKILL when the process that started it is gone.
+///
+/// # Errors
+/// When the command can't be started; otherwise it does not return.
+fn become_tethered(mut command: impl Iterator<Item = OsString>) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let program = command.next().context("no command to tether")?;
+    Err(Command::new(program).args(command).exec().into())
 }
 
 /// Stands between until one side ends.

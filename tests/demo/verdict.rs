@@ -140,7 +140,7 @@ impl Evidence<'_> {
             by_kind: self.by_kind(),
             abort: self.abort(),
             // Without a kill there is nothing to judge: `Stage::kill_coordinator` sees its signal in the exit status.
-            coordinator_killed: true,
+            coordinator_killed: played.killed,
             recovered_ms: millis(played.recovered),
             referee: Referee {
                 looked_at: judgement.looked_at,
@@ -278,6 +278,7 @@ fn broken(verdict: &Verdict, tenant_budgets: BTreeMap<&str, u64>) -> Vec<String>
     let late = verdict.abort.injections_after_inert;
     promise(late == 0, format!("{late} calls were affected after their shim had to be inert"));
     promise(verdict.abort.proven, "the stop was never proven".to_owned());
+    promise(verdict.coordinator_killed, "the coordinator did not die of the kill".to_owned());
     let accounted = |row: &Row| row.chosen == row.applied + row.skipped + row.not_applicable;
     for (name, row) in &verdict.by_experiment {
         promise(accounted(row), format!("{name} lost track of chosen calls: {row:?}"));

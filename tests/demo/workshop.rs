@@ -6,8 +6,6 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::myself;
-
 /// Programs and folders.
 #[derive(Clone, Debug)]
 pub(crate) struct Workshop {
@@ -33,7 +31,8 @@ impl Workshop {
     /// Says what is missing and how to get it.
     pub(crate) fn open() -> Result<Self> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
-        let myself = myself()?;
+        // Before the build, which may put a new file in this one's place.
+        let myself = env::current_exe()?;
         let programs = myself.parent().context("this program is in no folder")?.to_owned();
         build(&programs)?;
         let demo = programs.parent().context("the programs are in no target folder")?.join("demo");

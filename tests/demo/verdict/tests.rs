@@ -52,6 +52,7 @@ fn each_broken_promise_is_named_alone() {
     only(broken_of(|verdict| verdict.applied = 35), "counts 35");
     only(broken_of(|verdict| verdict.budget = 35), "35 were allowed");
     only(broken_of(|verdict| verdict.abort.proven = false), "never proven");
+    only(broken_of(|verdict| verdict.coordinator_killed = false), "did not die");
     only(broken_of(|verdict| verdict.abort.injections_after_inert = 1), "had to be inert");
     only(broken_of(|verdict| *verdict.by_kind.get_mut("error").unwrap() = 0), "error was never");
     only(broken_of(|verdict| verdict.by_tenant.get_mut("acme").unwrap().applied = 13), "13 of 12");
