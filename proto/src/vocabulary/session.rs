@@ -2,6 +2,7 @@
 
 mod as_written;
 mod draft;
+mod validate;
 
 use std::time::Duration;
 

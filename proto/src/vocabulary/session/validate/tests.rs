@@ -1,4 +1,9 @@
+use std::time::Duration;
+
 use super::*;
+use crate::vocabulary::blast_radius::Strictness;
+use crate::vocabulary::fault::{Delay, Fault, Latency};
+use crate::vocabulary::session::{DelayDraft, ErrorCodesDraft, FaultDraft, SafetyDraft};
 
 fn latency() -> ExperimentDraft {
     ExperimentDraft {
