@@ -32,7 +32,7 @@ use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 pub use self::client::{Answer, Order, OrderError, OrderKind, Query};
-pub use self::view::{FleetView, HaltView, SessionView, ShimView, Stage};
+pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage};
 
 use self::barrier::Barriers;
 use self::desk::{Desk, Place};

@@ -110,6 +110,8 @@ fn add<K: Ord>(sums: &mut BTreeMap<K, Counts>, key: K, counts: Counts) {
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Archive {
     sessions: BTreeMap<SessionKey, SessionEvidence>,
+    /// Samples that each process lost; only of those that lost some.
+    samples_lost: BTreeMap<Holder, u64>,
     /// Newest sequence of the evidence stream that was merged.
     pub sequence: u64,
 }
@@ -123,8 +125,9 @@ impl Archive {
         evidence: Evidence,
         mut knows: impl FnMut(&SessionKey) -> bool,
     ) -> Vec<SessionKey> {
-        let Evidence { incarnation, rows, traces, samples, samples_lost: _ } = evidence;
+        let Evidence { incarnation, rows, traces, samples, samples_lost } = evidence;
         let holder = Holder { tenant: tenant.clone(), shim: shim.clone(), incarnation };
+        self.lost(&holder, samples_lost);
         let mut changed = Vec::new();
         for row in rows.into_iter().filter(|row| knows(&row.session)) {
             let session = self.sessions.entry(row.session.clone()).or_default();
@@ -143,6 +146,26 @@ impl Archive {
         changed.sort_unstable();
         changed.dedup();
         changed
+    }
+
+    fn lost(&mut self, holder: &Holder, samples: u64) {
+        let has_room = self.samples_lost.len() < ROWS_MAX || self.samples_lost.contains_key(holder);
+        if samples > 0 && has_room {
+            let lost = self.samples_lost.entry(holder.clone()).or_default();
+            *lost = samples.max(*lost);
+        }
+    }
+
+    /// Samples that shims lost to full rings, over all processes; at least, if more processes lost some than are kept.
+    #[must_use]
+    pub fn samples_lost(&self) -> u64 {
+        self.samples_lost.values().fold(0, |sum, lost| sum.saturating_add(*lost))
+    }
+
+    /// Rows that were refused because there were too many, over all sessions.
+    #[must_use]
+    pub fn rows_refused(&self) -> u64 {
+        self.sessions.values().fold(0, |sum, session| sum.saturating_add(session.rows_refused))
     }
 
     /// One session's evidence.

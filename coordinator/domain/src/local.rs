@@ -101,12 +101,6 @@ impl Ages {
         self.issued.iter().map(|(_, permits, ..)| permits).sum()
     }
 
-    /// When the oldest open grant stops counting as outstanding, if there is one.
-    #[must_use]
-    pub fn next_release(&self, now: BootNanos, longest_use: Duration) -> Option<BootNanos> {
-        self.open.values().map(|grant| grant.since.plus(longest_use)).filter(|at| *at >= now).min()
-    }
-
     /// Drops what only a rate window needs, for sessions without one.
     pub fn forget_rates(&mut self) {
         self.issued.clear();

@@ -96,7 +96,7 @@ pub enum Query {
         /// At most so many.
         limit: usize,
     },
-    /// Connected shims, of one tenant or of all.
+    /// Connected shims, of one tenant or of all, and what was lost of what they and the log said.
     Fleet(Option<TenantId>),
     /// Levers.
     Halts,
@@ -341,7 +341,10 @@ impl Engine {
                     .collect();
                 Answer::Sessions(found.into_iter().map(|session| self.view(now, session)).collect())
             }
-            Query::Fleet(tenant) => Answer::Fleet(self.fleet.view(now, tenant.as_ref())),
+            Query::Fleet(tenant) => Answer::Fleet(FleetView {
+                shims: self.fleet.view(now, tenant.as_ref()),
+                losses: self.losses(),
+            }),
             Query::Halts => Answer::Halts(self.halts()),
             Query::Health => Answer::Health(self.health()),
         };

@@ -14,7 +14,7 @@ use squall_proto::vocabulary::target::PercentageUnit;
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::Now;
-use super::view::{FleetView, ShimView};
+use super::view::ShimView;
 
 /// Most shims that are kept in mind: what one coordinator is built for, twice.
 const SHIMS_MAX: usize = 200_000;
@@ -142,9 +142,8 @@ impl Fleet {
         Some(format!("{}{more}", reasons.join("; ")))
     }
 
-    pub(super) fn view(&self, now: Now, tenant: Option<&TenantId>) -> FleetView {
-        let shims = self
-            .members
+    pub(super) fn view(&self, now: Now, tenant: Option<&TenantId>) -> Vec<ShimView> {
+        self.members
             .iter()
             .filter(|((of, _), _)| tenant.is_none_or(|tenant| tenant == of))
             .map(|((tenant, shim), member)| ShimView {
@@ -154,8 +153,7 @@ impl Fleet {
                 heard_ago: now.boot.since(member.heard),
                 plan: member.plan,
             })
-            .collect();
-        FleetView { shims }
+            .collect()
     }
 }
 

@@ -50,6 +50,19 @@ pub struct SessionView {
 pub struct FleetView {
     /// By tenant and name.
     pub shims: Vec<ShimView>,
+    /// What could not be taken in, whoever's it was.
+    pub losses: Losses,
+}
+
+/// What the log and the shims said and a replica could not take in. All 0 as long as every count is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Losses {
+    /// Records on subjects of sessions whose first record is gone, or never was one: they belong to no session.
+    pub orphan_records: u64,
+    /// Rows of counters that found no room: not 0 means that sums of a session are too low.
+    pub rows_refused: u64,
+    /// Samples that shims lost to full rings, over all their processes: timelines have holes, counters don't.
+    pub samples_lost: u64,
 }
 
 /// One connected shim.
@@ -100,6 +113,14 @@ impl Engine {
             inert_by,
             at: now.wall,
             session,
+        }
+    }
+
+    pub(super) fn losses(&self) -> Losses {
+        Losses {
+            orphan_records: self.world.orphans,
+            rows_refused: self.archive.rows_refused(),
+            samples_lost: self.archive.samples_lost(),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::journal::{Append, AppendError, Expected, Journal, Snapshot, TailEvent
 /// How often time passes for the engine: its shortest interval is 200 ms.
 const TICK: Duration = Duration::from_millis(50);
 /// Format of snapshots: another one is ignored, and the log is read from its beginning.
-const SNAPSHOT_FORMAT: u32 = 1;
+const SNAPSHOT_FORMAT: u32 = 2;
 /// A snapshot is worth its bytes after this many records.
 const SNAPSHOT_AFTER: u64 = 5_000;
 /// And not more often than this.

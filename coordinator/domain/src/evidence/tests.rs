@@ -117,3 +117,23 @@ fn the_newest_samples_are_kept() {
     assert_eq!(session.samples().count(), SAMPLES_MAX);
     assert_eq!(session.samples().next().unwrap().1.at, UnixMillis(1));
 }
+
+#[test]
+fn lost_samples_are_cumulative_for_each_process_and_add_up() {
+    let mut archive = Archive::default();
+    for (shim, life, samples_lost) in
+        [("a", 1, 3), ("a", 1, 5), ("a", 1, 4), ("a", 2, 1), ("b", 1, 0)]
+    {
+        take(&mut archive, shim, Evidence { samples_lost, ..evidence(life, vec![]) });
+    }
+    assert_eq!(archive.samples_lost(), 6);
+}
+
+#[test]
+fn rows_without_room_are_counted() {
+    let mut archive = Archive::default();
+    take(&mut archive, "a", evidence(1, vec![row("s", "latency", "planner", 1)]));
+    assert_eq!(archive.rows_refused(), 0);
+    archive.sessions.get_mut(&key("s")).unwrap().rows_refused = 2;
+    assert_eq!(archive.rows_refused(), 2);
+}

@@ -25,12 +25,9 @@ fn a_grant_is_outstanding_until_nothing_of_it_can_be_in_use() {
     let mut ages = Ages::default();
     ages.issued(&holder("a"), 1, 5, s(100));
     ages.issued(&holder("b"), 1, 2, s(105));
-    assert_eq!(ages.next_release(s(100), USE), Some(s(111)));
     assert_eq!(usage(&mut ages, s(111)).outstanding, 7);
     assert_eq!(usage(&mut ages, BootNanos(s(111).0 + 1)).outstanding, 2);
-    assert_eq!(ages.next_release(s(112), USE), Some(s(116)));
     assert_eq!(usage(&mut ages, s(117)).outstanding, 0);
-    assert_eq!(ages.next_release(s(117), USE), None);
 }
 
 #[test]
