@@ -1,29 +1,16 @@
 //! Replicas on real NATS, with shims that only speak the protocol: one server, and three replicas over three servers.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use async_nats::Client;
 use squall::engine::{SessionView, Stage};
 use squall_domain::session::{ClientCommand, Phase};
-use squall_proto::subject::{Root, TenantSubject};
-use squall_proto::vocabulary::call::{Point, Shape};
-use squall_proto::vocabulary::fault::FaultKind;
-use squall_proto::vocabulary::id::{Incarnation, SessionKey, ShimId, TenantId};
-use squall_proto::vocabulary::message::{
-    Ask, Close, Grant, GrantRef, Hello, Inert, RefusedWhy, Reply, Request, ScopeKeys,
-};
-use squall_proto::vocabulary::named::Named;
-use squall_proto::vocabulary::plan::AbortEpoch;
-use squall_proto::vocabulary::seam::{Capabilities, Seam};
+use squall_proto::vocabulary::id::{SessionKey, TenantId};
+use squall_proto::vocabulary::message::{Grant, RefusedWhy, Reply};
 use squall_proto::vocabulary::session::{
     ExperimentDraft, FaultDraft, LatencyDraft, SafetyDraft, SessionDraft, SessionSpec,
 };
-use squall_proto::vocabulary::time::BootNanos;
-use squall_proto::wire;
 use squall_tests::coordinator::{Replica, Site};
 use squall_tests::nats::{Cluster, Options, Server};
-use tokio::time::{Instant, sleep, timeout};
+use squall_tests::speaker::Speaker;
 
 fn key() -> SessionKey {
     SessionKey { tenant: tenant(), session: "main".parse().expect("a token") }
@@ -51,106 +38,8 @@ fn spec(budget: u32) -> SessionSpec {
     .expect("a specification")
 }
 
-/// A shim that does nothing but speak.
-#[derive(Clone)]
-struct Mouth {
-    client: Client,
-    shim: ShimId,
-    incarnation: Incarnation,
-}
-
-impl Mouth {
-    async fn new(site: &Site, number: u8) -> Result<Self> {
-        let client = squall_tests::nats::connect(site.urls.clone()).await?;
-        Ok(Self {
-            client,
-            shim: format!("shim-{number}").parse()?,
-            incarnation: Incarnation([number; 16]),
-        })
-    }
-
-    /// Asks until there is an answer other than "not now".
-    async fn say(&self, request: Request) -> Result<Reply> {
-        let subject = TenantSubject::ask(&tenant(), &self.shim, &request);
-        let subject = Root::Coordinator { tenant: tenant() }.encode(&subject);
-        let bytes = wire::encode_request(&request);
-        let until = Instant::now() + squall_tests::coordinator::PATIENCE;
-        while Instant::now() < until {
-            let answer = self.client.request(subject.clone(), bytes.clone().into());
-            if let Ok(Ok(message)) = timeout(Duration::from_secs(2), answer).await {
-                let reply = wire::decode_reply(&message.payload)?;
-                if !matches!(reply, Reply::Unavailable(_)) {
-                    return Ok(reply);
-                }
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        anyhow::bail!("no answer to {request:?}")
-    }
-
-    async fn hello(&self) -> Result<Reply> {
-        let capabilities = Capabilities {
-            block: true,
-            rewrite_in: true,
-            rewrite_out: true,
-            disconnect: true,
-            structural: true,
-            max_delay_ms: 60_000,
-            knows_trace: true,
-            stable_request_id: true,
-        };
-        let seam =
-            Seam { name: "linked".into(), point: Point::Tool, shape: Shape::Json, capabilities };
-        self.say(Request::Hello(Hello {
-            incarnation: self.incarnation,
-            version: "test".into(),
-            environment: "ci".parse()?,
-            agents: vec![],
-            tools: vec![],
-            seams: vec![seam],
-            allowed: FaultKind::ALL.to_vec(),
-            open_grants: vec![],
-            unacked_closes: vec![],
-            sticky_aborts: vec![],
-        }))
-        .await
-    }
-
-    async fn ask(&self, req_no: u64, want: u32) -> Result<Reply> {
-        let scope = ScopeKeys { agent: "planner".parse()?, trace: None, request: 1 };
-        let sent = BootNanos(1);
-        self.say(Request::Ask(Ask {
-            incarnation: self.incarnation,
-            session: key(),
-            req_no,
-            want,
-            scope,
-            sent,
-        }))
-        .await
-    }
-
-    async fn close(&self, req_no: u64, used: u32) -> Result<Reply> {
-        let grant = GrantRef { session: key(), req_no };
-        self.say(Request::Close(Close { incarnation: self.incarnation, grant, used })).await
-    }
-
-    async fn inert(&self, epoch: u64) -> Result<Reply> {
-        let epoch = AbortEpoch::Logged(epoch);
-        let (session, used) = (key(), 1);
-        self.say(Request::Inert(Inert {
-            incarnation: self.incarnation,
-            session,
-            epoch,
-            used,
-            last_injection_ago: None,
-        }))
-        .await
-    }
-}
-
-async fn granted(mouth: &Mouth, req_no: u64, want: u32) -> Result<Option<Grant>> {
-    let reply = mouth.ask(req_no, want).await?;
+async fn granted(speaker: &Speaker, req_no: u64, want: u32) -> Result<Option<Grant>> {
+    let reply = speaker.ask(&key(), req_no, want).await?;
     if let Reply::Refused(refused) = &reply {
         assert!(matches!(refused.why, RefusedWhy::Dry | RefusedWhy::OutstandingCap), "{refused:?}");
         return Ok(None);
@@ -163,11 +52,9 @@ async fn granted(mouth: &Mouth, req_no: u64, want: u32) -> Result<Option<Grant>>
 async fn a_session_lives_and_is_stopped(site: &Site, replicas: &[Replica]) -> Result<()> {
     let first = &replicas[0];
     let last = replicas.last().context("no replica")?;
-    let mut mouths = Vec::new();
+    let mut speakers = Vec::new();
     for number in 1..=12 {
-        let mouth = Mouth::new(site, number).await?;
-        assert!(matches!(mouth.hello().await?, Reply::Welcome(_)));
-        mouths.push(mouth);
+        speakers.push(Speaker::join(site, "acme", number).await?);
     }
     first.create(&key(), spec(10)).await?;
     last.until(&key(), "the session on every replica", |view| view.session.phase == Phase::Draft)
@@ -175,7 +62,7 @@ async fn a_session_lives_and_is_stopped(site: &Site, replicas: &[Replica]) -> Re
     last.command(&key(), "start", ClientCommand::Start).await?;
     first.until(&key(), "a session that runs", |view| view.session.phase == Phase::Running).await?;
 
-    let asks = mouths.iter().map(|mouth| granted(mouth, 1, 4));
+    let asks = speakers.iter().map(|speaker| granted(speaker, 1, 4));
     let grants: Vec<Grant> =
         futures::future::try_join_all(asks).await?.into_iter().flatten().collect();
     let permits: u32 = grants.iter().map(|grant| grant.permits).sum();
@@ -184,22 +71,19 @@ async fn a_session_lives_and_is_stopped(site: &Site, replicas: &[Replica]) -> Re
     let view = first.until(&key(), "every grant on every replica", issued).await?;
     assert_eq!(view.session.damage, None);
 
-    let holder = mouths
+    let holder = speakers
         .iter()
-        .find(|mouth| grants.iter().any(|grant| grant.incarnation == mouth.incarnation));
+        .find(|speaker| grants.iter().any(|grant| grant.incarnation == speaker.incarnation()));
     let holder = holder.context("nobody holds a grant")?;
-    assert!(matches!(holder.close(1, 0).await?, Reply::Closed(_)));
-    assert!(
-        matches!(holder.close(1, 0).await?, Reply::Closed(_)),
-        "a repeated close was not acknowledged"
-    );
+    holder.close(&key(), 1, 0).await?;
+    holder.close(&key(), 1, 0).await.context("a repeated close")?;
     assert!(granted(holder, 2, 1).await?.is_some(), "a permit that came back was not issued again");
 
     last.command(&key(), "abort", ClientCommand::Abort { reason: "enough".into() }).await?;
     let view = first.until(&key(), "an abort", |view| view.stage == Stage::Aborted).await?;
     let epoch = view.session.stop.context("no stop")?.epoch;
-    for mouth in &mouths {
-        mouth.inert(epoch).await?;
+    for speaker in &speakers {
+        speaker.inert(&key(), epoch).await?;
     }
     let view = last.until(&key(), "a proof", |view| view.stage == Stage::Proven).await?;
     assert!(view.session.ledger.spent() <= 10);
@@ -245,14 +129,13 @@ async fn a_replica_that_is_killed_loses_nothing_and_another_goes_on() -> Result<
         copies: 1,
     };
     let replica = Replica::start(&site).await?;
-    let mouth = Mouth::new(&site, 1).await?;
-    mouth.hello().await?;
+    let speaker = Speaker::join(&site, "acme", 1).await?;
     replica.create(&key(), spec(3)).await?;
     replica.command(&key(), "start", ClientCommand::Start).await?;
-    let before = granted(&mouth, 1, 1).await?.context("no grant")?;
+    let before = granted(&speaker, 1, 1).await?.context("no grant")?;
     replica.kill();
     let next = Replica::start(&site).await?;
-    let after = granted(&mouth, 1, 1).await?.context("the grant is gone")?;
+    let after = granted(&speaker, 1, 1).await?.context("the grant is gone")?;
     assert_eq!(before.permits, after.permits);
     assert_eq!(next.view(&key()).await?.session.ledger.totals().issued, u64::from(before.permits));
     Ok(())
@@ -268,8 +151,7 @@ async fn a_strict_session_is_refused_on_a_log_that_does_not_sync_unless_the_oper
         copies: 1,
     };
     let replica = Replica::start(&site).await?;
-    let mouth = Mouth::new(&site, 1).await?;
-    mouth.hello().await?;
+    let _speaker = Speaker::join(&site, "acme", 1).await?;
     replica.create(&key(), spec(3)).await?;
     let error = replica.command(&key(), "start", ClientCommand::Start).await.unwrap_err();
     assert!(error.to_string().contains("sync_interval: always"), "{error}");
@@ -285,7 +167,8 @@ async fn garbage_on_every_subject_harms_nobody() -> Result<()> {
         copies: 1,
     };
     let replica = Replica::start(&site).await?;
-    let mouth = Mouth::new(&site, 1).await?;
+    let speaker = Speaker::quiet(&site, "acme", 1).await?;
+    let client = squall_tests::nats::connect(site.urls.clone()).await?;
     let subjects = [
         "tenant.acme.ask.shim-1.3.ask",
         "tenant.acme.ask.shim-1.99.ask",
@@ -300,13 +183,13 @@ async fn garbage_on_every_subject_harms_nobody() -> Result<()> {
     for subject in subjects {
         for payload in [&b""[..], &[0xff; 64], &[0x08; 1000], b"{\"json\": true}"] {
             // A subject that isn't one is refused by the client itself.
-            let _refused = mouth.client.publish(subject.to_owned(), payload.to_vec().into()).await;
+            let _refused = client.publish(subject.to_owned(), payload.to_vec().into()).await;
         }
     }
-    mouth.client.flush().await?;
-    assert!(matches!(mouth.hello().await?, Reply::Welcome(_)));
+    client.flush().await?;
+    speaker.hello().await?;
     replica.create(&key(), spec(3)).await?;
     replica.command(&key(), "start", ClientCommand::Start).await?;
-    assert!(granted(&mouth, 1, 1).await?.is_some());
+    assert!(granted(&speaker, 1, 1).await?.is_some());
     Ok(())
 }

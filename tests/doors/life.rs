@@ -5,9 +5,9 @@ use prost_types::Duration;
 use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::wire::v1;
 use squall_proto::wire::v1::{SessionState, StopStage};
+use squall_tests::speaker::Speaker;
 use tonic::Code;
 
-use crate::agent::Agent;
 use crate::house::{House, list, refused, spec};
 
 fn key(session: &v1::Session) -> SessionKey {
@@ -26,7 +26,7 @@ async fn a_session_is_created_started_watched_and_aborted_and_the_stop_is_proven
     let safety = session.spec.clone().and_then(|spec| spec.safety).context("no safety")?;
     assert_eq!(safety.max_outstanding, Some(1), "defaults are filled in");
 
-    let agent = Agent::join(&house.site, "acme", 1).await?;
+    let agent = Speaker::join(&house.site, "acme", 1).await?;
     assert_eq!(house.start(&session.name).await?.state(), SessionState::Running);
     agent.permit(&key(&session)).await?;
     let watch = v1::WatchSessionRequest { name: session.name.clone() };
@@ -94,7 +94,7 @@ async fn a_start_waits_for_shims_as_long_as_it_was_told() -> Result<()> {
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::FailedPrecondition, "INAPPLICABLE"));
     assert_eq!(refusal.conditions(), ["experiments/latency: no shim of acme is connected"]);
 
-    let agent = Agent::quiet(&house.site, "acme", 1).await?;
+    let agent = Speaker::quiet(&house.site, "acme", 1).await?;
     let start = v1::StartSessionRequest {
         name: session.name.clone(),
         wait_for_shims: Some(Duration { seconds: 60, nanos: 0 }),
@@ -110,7 +110,7 @@ async fn a_start_waits_for_shims_as_long_as_it_was_told() -> Result<()> {
 async fn pausing_resuming_and_stopping_go_one_way_each() -> Result<()> {
     let mut house = House::open().await?;
     let name = house.create("main", spec(5)).await?.name;
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     house.start(&name).await?;
     let request_id = String::new();
     let pause = v1::PauseSessionRequest { name: name.clone(), request_id: request_id.clone() };
@@ -166,7 +166,7 @@ async fn a_repeated_request_is_done_once_and_another_body_under_its_id_is_refuse
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halt_stops_what_runs_and_refuses_what_starts_until_it_is_released() -> Result<()> {
     let mut house = House::open().await?;
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     let runs = house.create("runs", spec(5)).await?.name;
     let waits = house.create("waits", spec(5)).await?.name;
     house.start(&runs).await?;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use squall_proto::wire::v1;
+use squall_tests::speaker::Speaker;
 use tonic::Code;
 
-use crate::agent::Agent;
 use crate::house::{House, list, refused, spec};
 
 fn names(page: &v1::ListSessionsResponse) -> Vec<&str> {
@@ -77,9 +77,9 @@ async fn a_filter_shows_states_and_a_token_fits_only_its_own_list() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn shims_are_listed_by_tenant_and_name_with_what_they_hold() -> Result<()> {
     let mut house = House::open().await?;
-    let first = Agent::join(&house.site, "acme", 1).await?;
-    let _second = Agent::join(&house.site, "acme", 2).await?;
-    let _third = Agent::join(&house.site, "globex", 1).await?;
+    let first = Speaker::join(&house.site, "acme", 1).await?;
+    let _second = Speaker::join(&house.site, "acme", 2).await?;
+    let _third = Speaker::join(&house.site, "globex", 1).await?;
     let session = house.create("main", spec(5)).await?;
     house.start(&session.name).await?;
     let key = squall_proto::vocabulary::id::SessionKey {

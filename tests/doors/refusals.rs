@@ -6,9 +6,9 @@ use squall_proto::vocabulary::session::SessionDraft;
 use squall_proto::vocabulary::violation::Violations;
 use squall_proto::wire::v1;
 use squall_tests::nats::{Options, Server};
+use squall_tests::speaker::Speaker;
 use tonic::Code;
 
-use crate::agent::Agent;
 use crate::house::{House, cramped, list, refused, spec};
 
 /// What to make of a good specification, and the fields that are wrong then.
@@ -202,7 +202,7 @@ async fn commands_that_do_not_fit_the_session_are_refused_and_change_nothing() -
         );
     }
 
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     house.start(&session.name).await?;
     let refusal = refused(house.start(&session.name).await);
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
@@ -227,7 +227,7 @@ async fn commands_that_do_not_fit_the_session_are_refused_and_change_nothing() -
 async fn an_experiment_that_no_shim_can_apply_is_refused_with_each_seam_and_its_reason()
 -> Result<()> {
     let mut house = House::open().await?;
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     let mut cut = spec(5);
     cut.experiments[0].fault = Some(v1::FaultSpec {
         tool_unavailable: Some(v1::ToolUnavailableSpec {
@@ -266,7 +266,7 @@ async fn an_experiment_that_no_shim_can_apply_is_refused_with_each_seam_and_its_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_session_does_not_start_on_a_log_that_is_not_written_through() -> Result<()> {
     let mut house = House::on(Server::start(&Options::default()).await?).await?;
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     let name = house.create("strict", spec(5)).await?.name;
     let refusal = refused(house.start(&name).await);
     assert_eq!(

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use squall_tests::speaker::Speaker;
 use tokio::process::Command;
 
-use crate::agent::Agent;
 use crate::house::House;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_made_from_reflection_alone_creates_starts_watches_and_aborts_a_session()
 -> Result<()> {
     let house = House::open().await?;
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = tests.join("../.tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing; `make tools` brings it", python.display());

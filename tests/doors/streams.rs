@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use squall_proto::wire::v1;
+use squall_tests::speaker::Speaker;
 use tonic::{Code, Request};
 
-use crate::agent::Agent;
 use crate::house::{House, refused, spec};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn the_fleet_is_seen_as_it_changes() -> Result<()> {
     let parent = "tenants/acme".to_owned();
     let mut fleet = house.fleet.watch_fleet(v1::WatchFleetRequest { parent }).await?.into_inner();
     assert_eq!(fleet.message().await?.context("no first snapshot")?.shim_count, 0);
-    let _agent = Agent::join(&house.site, "acme", 1).await?;
+    let _agent = Speaker::join(&house.site, "acme", 1).await?;
     let snapshot = fleet.message().await?.context("no snapshot of the newcomer")?;
     assert_eq!((snapshot.shim_count, snapshot.shims.len()), (1, 1));
     let scope = v1::HaltScope { scope: Some(v1::halt_scope::Scope::All(v1::AllTenants {})) };
