@@ -26,8 +26,10 @@ demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 	$${CARGO_TARGET_DIR:-target}/debug/demo
 
 bench: ## what the hook costs an agent's call (needs valgrind)
+	@command -v valgrind >/dev/null || { echo "make bench counts instructions with valgrind, which is not here: install the package \`valgrind\`" \
+	  "(apt-get, dnf or apk), or run it in a Linux container; the last figures stand in docs/adr/0010-a-sites-filter-is-a-hint.md" >&2; exit 1; }
 	cargo bench --package squall-shim-core
 
-deny: ## licences, bans and sources of all dependencies
+deny: ## licences with their texts, bans, sources and versions of all dependencies, by cargo-deny
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --all-features check licenses bans sources
