@@ -4,6 +4,7 @@ mod bench;
 
 use std::time::Duration;
 
+use squall_domain::event::ProofKind;
 use squall_domain::session::{ClientCommand, Phase};
 use squall_proto::vocabulary::limits::LEASE_TTL;
 use squall_proto::vocabulary::message::{Command, RefusedWhy, Reply};
@@ -331,6 +332,47 @@ fn a_halt_that_was_released_is_not_pushed_again() {
     bench.pass(Duration::from_secs(2));
     let halts = |(_, command): &(_, Command)| matches!(command, Command::Halt { .. });
     assert!(!bench.commands.iter().any(halts), "a start after the release would be stopped");
+}
+
+#[test]
+fn an_abort_that_a_halt_follows_is_proven_by_the_confirmation_of_its_own_number() {
+    let mut bench = Bench::running(10);
+    bench.ask("shim-1", 1, 1);
+    bench.abort();
+    let abort = bench.session().stop.expect("no stop").epoch;
+    bench.engage();
+    let halt = bench.lever().engaged.expect("no halt").sequence;
+    assert!(halt > abort);
+    let other = bench.inert("shim-1", AbortEpoch::Logged(halt));
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(bench.reply(other), None, "the halt doesn't hit the session any more");
+    let own = bench.inert("shim-1", AbortEpoch::Logged(abort));
+    assert!(matches!(bench.reply(own), Some(Reply::InertNoted(_))));
+    bench.pass(Duration::from_millis(200));
+    let proof = bench.session().stop.and_then(|stop| stop.proof).expect("no proof");
+    assert_eq!(proof.by, ProofKind::Confirmations);
+}
+
+/// What shims rely on when they take a halt for an old one.
+#[test]
+fn a_plan_that_shows_a_session_live_counts_the_lever_that_was_released_before_its_start() {
+    let mut bench = Bench::running(10);
+    bench.engage();
+    let halt = bench.lever().engaged.expect("no halt").sequence;
+    bench.release();
+    bench.create_named("next", spec(10));
+    bench.commands.clear();
+    let start = bench.command_for("next", "start-next", ClientCommand::Start);
+    assert!(bench.ordered(start).expect("no answer").is_ok());
+    let live: Vec<u64> = bench
+        .commands
+        .iter()
+        .filter_map(|(_, command)| {
+            let Command::Plan(plan) = command else { return None };
+            (!plan.live.is_empty()).then_some(plan.version.sequence)
+        })
+        .collect();
+    assert!(!live.is_empty() && live.iter().all(|version| *version > halt), "{live:?}, {halt}");
 }
 
 #[test]

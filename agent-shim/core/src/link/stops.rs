@@ -36,12 +36,13 @@ pub(super) struct Sticky {
 }
 
 impl Sticky {
-    /// Whether `epoch` says more than what is known: a number in the log beats a push, a later one an earlier.
+    /// Whether `epoch` says more than what is known: a number in the log beats a push, and an earlier one a later, since a
+    /// session is stopped by what hits it first in log order; a halt that comes after its abort has another number.
     fn is_news(&self, epoch: AbortEpoch) -> bool {
         match (self.epoch, epoch) {
             (AbortEpoch::Pushed(_), AbortEpoch::Logged(_)) => true,
             (AbortEpoch::Pushed(known), AbortEpoch::Pushed(new)) => known != new,
-            (AbortEpoch::Logged(known), AbortEpoch::Logged(new)) => known < new,
+            (AbortEpoch::Logged(known), AbortEpoch::Logged(new)) => new < known,
             (AbortEpoch::Logged(_), AbortEpoch::Pushed(_)) => false,
         }
     }
@@ -95,7 +96,14 @@ impl Link {
     }
 
     /// Every session of the tenant is over for good.
+    ///
+    /// A lever counts in the plan's version, so the plan in force has told what a halt up to its version stopped; what is live
+    /// in it was started after that lever was released. A pushed halt has no number yet: it stops everything.
     pub(super) fn halt(&mut self, epoch: AbortEpoch) {
+        let is_late = |lever| self.versions.version().is_some_and(|plan| lever <= plan.sequence);
+        if matches!(epoch, AbortEpoch::Logged(lever) if is_late(lever)) {
+            return;
+        }
         for key in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.abort(&key, epoch);
         }

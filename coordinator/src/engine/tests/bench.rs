@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall_domain::event::Hash;
 use squall_domain::evidence::Archive;
-use squall_domain::lever::Scope;
+use squall_domain::lever::{Lever, Scope};
 use squall_domain::session::{ClientCommand, Session};
 use squall_domain::world::{Entry, World};
 use squall_proto::vocabulary::call::{Point, Shape};
@@ -429,6 +429,11 @@ impl Bench {
 
     pub(super) fn ordered(&self, token: Token) -> Option<Result<SessionKeyOrScope, OrderError>> {
         self.orders.get(&token).cloned()
+    }
+
+    /// The lever of the fleet.
+    pub(super) fn lever(&self) -> Lever {
+        self.engines[0].world().lever(&Scope::Fleet).cloned().unwrap_or_default()
     }
 
     pub(super) fn session(&self) -> Session {

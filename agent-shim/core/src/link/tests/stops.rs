@@ -192,6 +192,79 @@ fn a_halt_is_an_abort_of_every_session() {
 }
 
 #[test]
+fn a_halt_after_an_abort_leaves_the_confirmation_with_the_abort_s_number() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    assert!(world.plane.burn(&key("s"), world.now));
+    world.command(Command::Abort { session: key("s"), epoch: AbortEpoch::Logged(10) });
+    world.command(Command::Halt { epoch: AbortEpoch::Logged(12) });
+    world.plane.end_fault(&key("s"), world.now);
+    world.pass(ms(100));
+    let (correlation, inert) = world.confirmed().unwrap();
+    assert_eq!(inert.epoch, AbortEpoch::Logged(10));
+    world.reply(correlation, Reply::InertNoted(key("s")));
+    world.command(Command::Halt { epoch: AbortEpoch::Logged(12) });
+    world.pass(ms(20_000));
+    assert_eq!(world.confirmed(), None);
+}
+
+#[test]
+fn an_abort_s_number_that_comes_after_a_halt_s_is_confirmed_anew() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.command(Command::Halt { epoch: AbortEpoch::Logged(12) });
+    let (halt, inert) = world.confirmed().unwrap();
+    assert_eq!(inert.epoch, AbortEpoch::Logged(12));
+    world.command(ended(5, 12, vec![(key("s"), Ending::Aborted(AbortEpoch::Logged(10)))]));
+    let (abort, inert) = world.confirmed().unwrap();
+    assert_eq!(inert.epoch, AbortEpoch::Logged(10));
+    // Noted or not, the halt's confirmation is not the one that counts.
+    world.reply(halt, Reply::InertNoted(key("s")));
+    world.lose(abort);
+    world.pass(ms(500));
+    assert_eq!(world.confirmed().unwrap().1.epoch, AbortEpoch::Logged(10));
+}
+
+#[test]
+fn a_pushed_abort_is_confirmed_with_its_own_number_whatever_halt_comes_between() {
+    for halt in [AbortEpoch::Logged(12), AbortEpoch::Pushed(AppendId([4; 16]))] {
+        let mut world = World::with(vec![live("s", "strict")]);
+        world.grant("s", 5);
+        world.command(abort("s"));
+        assert_eq!(world.confirmed().unwrap().1.epoch, PUSHED);
+        world.command(Command::Halt { epoch: halt });
+        assert_eq!(world.confirmed().unwrap().1.epoch, halt);
+        world.command(Command::Abort { session: key("s"), epoch: AbortEpoch::Logged(10) });
+        assert_eq!(world.confirmed().unwrap().1.epoch, AbortEpoch::Logged(10));
+        world.command(abort("s"));
+        world.command(Command::Halt { epoch: halt });
+        assert_eq!(world.confirmed(), None);
+    }
+}
+
+#[test]
+fn a_late_halt_spares_what_the_plan_started_after_it() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    // The lever was engaged at 3 or 5 and released; the plan, which counts levers, shows the session live since.
+    for late in [3, 5] {
+        world.command(Command::Halt { epoch: AbortEpoch::Logged(late) });
+        assert!(world.plane.burn(&key("s"), world.now));
+        assert_eq!(world.link.status().aborted, vec![]);
+    }
+    world.command(Command::Halt { epoch: AbortEpoch::Logged(6) });
+    assert!(!world.plane.burn(&key("s"), world.now));
+}
+
+#[test]
+fn a_halt_that_is_not_in_the_log_yet_stops_whatever_the_plan_shows() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.command(Command::Halt { epoch: PUSHED });
+    assert!(!world.plane.burn(&key("s"), world.now));
+}
+
+#[test]
 fn a_graceful_end_lets_faults_run_out_and_then_closes() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.grant("s", 5);
