@@ -98,11 +98,7 @@ async fn a_session_lives_and_is_stopped(site: &Site, replicas: &[Replica]) -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replica_on_one_server() -> Result<()> {
     let server = Server::start(&Options { sync_always: true, ..Options::default() }).await?;
-    let site = Site {
-        urls: vec![server.account_url(0)],
-        monitoring: vec![server.monitoring_url()],
-        copies: 1,
-    };
+    let site = Site::on_server(&server);
     let replica = Replica::start(&site).await?;
     assert!(replica.coordinator.facts.sync_always);
     a_session_lives_and_is_stopped(&site, &[replica]).await
@@ -111,8 +107,7 @@ async fn one_replica_on_one_server() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_replicas_on_three_servers() -> Result<()> {
     let cluster = Cluster::start(&Options { sync_always: true, ..Options::default() }).await?;
-    let monitoring = cluster.servers().iter().map(Server::monitoring_url).collect();
-    let site = Site { urls: cluster.account_urls(0), monitoring, copies: 3 };
+    let site = Site::on_cluster(&cluster);
     let mut replicas = Vec::new();
     for _ in 0..3 {
         replicas.push(Replica::start(&site).await?);
@@ -123,11 +118,7 @@ async fn three_replicas_on_three_servers() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_killed_loses_nothing_and_another_goes_on() -> Result<()> {
     let server = Server::start(&Options { sync_always: true, ..Options::default() }).await?;
-    let site = Site {
-        urls: vec![server.account_url(0)],
-        monitoring: vec![server.monitoring_url()],
-        copies: 1,
-    };
+    let site = Site::on_server(&server);
     let replica = Replica::start(&site).await?;
     let speaker = Speaker::join(&site, "acme", 1).await?;
     replica.create(&key(), spec(3)).await?;
@@ -145,11 +136,7 @@ async fn a_replica_that_is_killed_loses_nothing_and_another_goes_on() -> Result<
 async fn a_strict_session_is_refused_on_a_log_that_does_not_sync_unless_the_operator_accepts_it()
 -> Result<()> {
     let server = Server::start(&Options::default()).await?;
-    let site = Site {
-        urls: vec![server.account_url(0)],
-        monitoring: vec![server.monitoring_url()],
-        copies: 1,
-    };
+    let site = Site::on_server(&server);
     let replica = Replica::start(&site).await?;
     let _speaker = Speaker::join(&site, "acme", 1).await?;
     replica.create(&key(), spec(3)).await?;
@@ -161,11 +148,7 @@ async fn a_strict_session_is_refused_on_a_log_that_does_not_sync_unless_the_oper
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_every_subject_harms_nobody() -> Result<()> {
     let server = Server::start(&Options { sync_always: true, ..Options::default() }).await?;
-    let site = Site {
-        urls: vec![server.account_url(0)],
-        monitoring: vec![server.monitoring_url()],
-        copies: 1,
-    };
+    let site = Site::on_server(&server);
     let replica = Replica::start(&site).await?;
     let speaker = Speaker::quiet(&site, "acme", 1).await?;
     let client = squall_tests::nats::connect(site.urls.clone()).await?;

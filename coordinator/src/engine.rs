@@ -25,13 +25,14 @@ use squall_domain::event::{Event, Hash, LeverEvent, Record, Recorded, Totals};
 use squall_domain::evidence::Archive;
 use squall_domain::lever::Scope;
 use squall_domain::local::Ages;
-use squall_domain::world::{Entry, World};
+use squall_domain::world::{Applied, Entry, World};
 use squall_proto::subject::Partition;
 use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 pub use self::client::{Answer, Order, OrderError, OrderKind, Query};
+pub use self::members::owner;
 pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage};
 
 use self::barrier::Barriers;
@@ -61,6 +62,8 @@ pub enum Input {
     Logged {
         /// Its position.
         sequence: u64,
+        /// When the log's server stored it.
+        time: UnixMillis,
         /// The append that wrote it.
         append: Option<AppendId>,
         /// What it says.
@@ -252,6 +255,8 @@ pub struct Engine {
     alive_at: BootNanos,
     beat_at: BootNanos,
     looked_at: BootNanos,
+    /// When levers were looked at that the log may forget; `None` before the first time.
+    renewed_at: Option<BootNanos>,
     outputs: VecDeque<Output>,
 }
 
@@ -283,6 +288,7 @@ impl Engine {
             alive_at: BootNanos::default(),
             beat_at: BootNanos::default(),
             looked_at: BootNanos::default(),
+            renewed_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -290,8 +296,9 @@ impl Engine {
     /// Takes one input. Outputs follow from [`Self::poll`].
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
-            Input::Logged { sequence, append, entry, hash } => {
-                self.logged(now, sequence, append, &entry, hash)
+            Input::Logged { sequence, time, append, entry, hash } => {
+                let applied = self.world.apply(sequence, time, &entry, hash);
+                self.logged(now, sequence, append, &entry, applied)
             }
             Input::CaughtUp => self.caught_up(now),
             Input::LogDamaged(why) => self.log_is_damaged(now, why),
@@ -355,9 +362,9 @@ impl Engine {
         sequence: u64,
         append: Option<AppendId>,
         entry: &Entry,
-        hash: Hash,
+        applied: Applied,
     ) {
-        let applied = self.world.apply(sequence, entry, hash);
+        applied.forgotten.iter().for_each(|key| self.forget(key));
         self.date(now, entry);
         if let Some(place) = append.and_then(|append| self.flights.remove(&append)) {
             self.landed(&place);
@@ -409,6 +416,15 @@ impl Engine {
         if self.world.session(key).is_some_and(|session| session.phase.is_terminal()) {
             self.ages.remove(key);
         }
+    }
+
+    /// The log holds nothing of the session any more.
+    fn forget(&mut self, key: &SessionKey) {
+        self.archive.forget(key);
+        self.ages.remove(key);
+        self.pushed.remove(key);
+        self.dry.remove(key);
+        self.changed.insert(key.clone());
     }
 
     fn caught_up(&mut self, now: Now) {
@@ -501,6 +517,7 @@ impl Engine {
         self.expire(now);
         self.fleet.forget(now.boot);
         self.own_work(now);
+        self.renew_levers(now);
         self.stay_fresh(now);
         self.send_taken_over(now);
         self.after_barriers(now);

@@ -35,11 +35,7 @@ impl House {
 
     /// On a server that may be set up in another way.
     pub(crate) async fn on(nats: Server) -> Result<Self> {
-        let site = Site {
-            urls: vec![nats.account_url(0)],
-            monitoring: vec![nats.monitoring_url()],
-            copies: 1,
-        };
+        let site = Site::on_server(&nats);
         let replica = Replica::start(&site).await?;
         let shutdown = CancellationToken::new();
         let listener = api::listen("127.0.0.1:0".parse()?).await?;

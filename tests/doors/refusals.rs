@@ -5,6 +5,7 @@ use squall::session_file::SessionFile;
 use squall_proto::vocabulary::session::SessionDraft;
 use squall_proto::vocabulary::violation::Violations;
 use squall_proto::wire::v1;
+use squall_tests::coordinator::Site;
 use squall_tests::nats::{Options, Server};
 use squall_tests::speaker::Speaker;
 use tonic::Code;
@@ -284,11 +285,7 @@ async fn a_strict_session_does_not_start_on_a_log_that_is_not_written_through() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_log_refuses_what_it_cannot_keep_and_loses_nothing() -> Result<()> {
     let nats = Server::start(&Options { sync_always: true, ..Options::default() }).await?;
-    let site = squall_tests::coordinator::Site {
-        urls: vec![nats.account_url(0)],
-        monitoring: vec![nats.monitoring_url()],
-        copies: 1,
-    };
+    let site = Site::on_server(&nats);
     // The streams are made with little room first; whoever comes later takes them as they are.
     squall::journal::jetstream::JetStream::open(cramped(&site, 256 * 1024)).await?;
     let mut house = House::on(nats).await?;

@@ -1,7 +1,7 @@
 //! Agents that call tools in a loop, each with a real shim, and keep a record of their own of what happened to them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,14 +11,14 @@ use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_shim::Shim;
 use squall_shim::core::{Call, Policy, RequestKey};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::coordinator::Site;
+use crate::coordinator::{Site, wait};
 
 /// What one agent saw of its own calls: the referee's side of the count.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Record {
-    /// Calls that were made.
+    /// Calls that came to their end.
     pub calls: u64,
     /// When each changed call ended.
     pub changed: Vec<Instant>,
@@ -29,7 +29,8 @@ pub struct Agent {
     /// Its shim.
     pub shim: Shim,
     stop: Arc<AtomicBool>,
-    work: JoinHandle<Record>,
+    record: Arc<Mutex<Record>>,
+    work: JoinHandle<()>,
 }
 
 fn seam() -> Seam {
@@ -59,9 +60,15 @@ impl Agent {
             builder = builder.nats(url.clone());
         }
         let shim = builder.start()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let work = tokio::spawn(work(shim.clone(), name.parse()?, Arc::clone(&stop)));
-        Ok(Self { shim, stop, work })
+        let (stop, record) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let work = work(shim.clone(), name.parse()?, Arc::clone(&stop), Arc::clone(&record));
+        Ok(Self { shim, stop, record, work: tokio::spawn(work) })
+    }
+
+    /// What it saw until now.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        lock(&self.record).clone()
     }
 
     /// Ends the agent's work; its record.
@@ -70,26 +77,45 @@ impl Agent {
     /// When its task failed.
     pub async fn finish(self) -> Result<Record> {
         self.stop.store(true, Ordering::Relaxed);
-        let record = self.work.await?;
+        self.work.await?;
         tokio::task::spawn_blocking(move || self.shim.shut_down()).await?;
-        Ok(record)
+        Ok(lock(&self.record).clone())
     }
 }
 
-async fn work(shim: Shim, agent: AgentName, stop: Arc<AtomicBool>) -> Record {
+/// Waits until each of the agents has ended `more` calls; how many calls were changed meanwhile.
+///
+/// # Errors
+/// When an agent doesn't work any more.
+pub async fn changed_during(agents: &[Agent], more: u64) -> Result<usize> {
+    let before: Vec<Record> = agents.iter().map(Agent::record).collect();
+    let lags = |(agent, before): (&Agent, &Record)| agent.record().calls < before.calls + more;
+    let worked = async || (!agents.iter().zip(&before).any(lags)).then_some(());
+    wait("every agent's next calls", worked).await?;
+    let changed = |record: &Record| record.changed.len();
+    let after = agents.iter().map(|agent| changed(&agent.record())).sum::<usize>();
+    Ok(after - before.iter().map(changed).sum::<usize>())
+}
+
+fn lock(record: &Mutex<Record>) -> std::sync::MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn work(shim: Shim, agent: AgentName, stop: Arc<AtomicBool>, record: Arc<Mutex<Record>>) {
     let tool = ToolName::new("search").expect("a name");
     let site = shim.site(&agent, &tool, &seam());
-    let mut record = Record::default();
-    while !stop.load(Ordering::Relaxed) {
-        record.calls += 1;
-        let request = RequestKey::of(&format!("{agent}/{}", record.calls));
+    for number in 1_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let request = RequestKey::of(&format!("{agent}/{number}"));
         let call = Call { request, trace: None };
         if let Some(mut directive) = shim.decide(&site, &call).await {
             let held = shim.delay(&mut directive).await;
-            record.changed.push(Instant::now());
+            lock(&record).changed.push(Instant::now());
             directive.applied(&call, held);
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        lock(&record).calls = number;
+        sleep(Duration::from_millis(5)).await;
     }
-    record
 }

@@ -14,8 +14,11 @@ use squall_proto::vocabulary::session::SessionSpec;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::nats::{Cluster, Server};
+
 /// Longest wait for anything that a test waits for: an election of the log's leader takes up to 9 s.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// A busy machine needs several of them.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Where replicas find NATS.
@@ -27,6 +30,22 @@ pub struct Site {
     pub monitoring: Vec<String>,
     /// Copies of the streams.
     pub copies: usize,
+}
+
+impl Site {
+    /// In the first account of one server.
+    #[must_use]
+    pub fn on_server(server: &Server) -> Self {
+        let (urls, monitoring) = (vec![server.account_url(0)], vec![server.monitoring_url()]);
+        Self { urls, monitoring, copies: 1 }
+    }
+
+    /// In the first account of three servers.
+    #[must_use]
+    pub fn on_cluster(cluster: &Cluster) -> Self {
+        let monitoring = cluster.servers().iter().map(Server::monitoring_url).collect();
+        Self { urls: cluster.account_urls(0), monitoring, copies: 3 }
+    }
 }
 
 /// One replica.
@@ -119,16 +138,7 @@ impl Replica {
     /// # Errors
     /// When it doesn't in time; `what` says what was waited for.
     pub async fn wait<T>(&self, what: &str, look: impl AsyncFn(&Handle) -> Option<T>) -> Result<T> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(found) = look(self.handle()).await {
-                return Ok(found);
-            }
-            if Instant::now() >= until {
-                bail!("waited in vain for {what}");
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        wait(what, async || look(self.handle()).await).await
     }
 
     /// Waits until a session's view is as wanted.
@@ -158,5 +168,22 @@ impl Replica {
                 Err(view) => error.context(view),
             }),
         }
+    }
+}
+
+/// Waits until `look` finds something.
+///
+/// # Errors
+/// When it doesn't in time; `what` says what was waited for.
+pub async fn wait<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> Result<T> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return Ok(found);
+        }
+        if Instant::now() >= until {
+            bail!("waited in vain for {what}");
+        }
+        sleep(LOOK_EVERY).await;
     }
 }

@@ -57,9 +57,17 @@ impl Members {
     }
 
     fn wins(&self, partition: Partition) -> bool {
-        let mine = weight(&self.me, partition);
-        self.heard.keys().all(|other| (weight(other, partition), other) < (mine, &self.me))
+        owner(partition, self.heard.keys().chain([&self.me])) == Some(&self.me)
     }
+}
+
+/// Which of `replicas` owns the partition when all of them hear each other; `None` of none.
+#[must_use]
+pub fn owner<'a>(
+    partition: Partition,
+    replicas: impl IntoIterator<Item = &'a ReplicaId>,
+) -> Option<&'a ReplicaId> {
+    replicas.into_iter().max_by_key(|replica| (weight(replica, partition), *replica))
 }
 
 /// Rendezvous ("highest random weight") hashing, Thaler and Ravishankar 1998, over BLAKE3.

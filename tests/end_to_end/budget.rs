@@ -1,0 +1,45 @@
+//! The budget is a hard bound, and is spent.
+
+use anyhow::Result;
+use squall_domain::session::Phase;
+
+use crate::house::{House, key};
+
+super::on_both_houses!(the_budget_is_spent_to_the_last_permit_and_never_passed);
+
+/// Demand far over the budget, from all tenants: never one injection more, and the ledger is what the agents recorded.
+async fn the_budget_is_spent_to_the_last_permit_and_never_passed(house: House) -> Result<()> {
+    let agents = house.agents(6)?;
+    house.start(40).await?;
+    is_spent_exactly(&house).await?;
+    assert_eq!(house.settle(agents).await?, 40);
+    let view = house.last().view(&key()).await?;
+    assert!(view.sums.tenants.len() > 1, "only one tenant was hit");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_budget_is_spent_exactly_although_its_owner_is_killed_in_the_middle() -> Result<()> {
+    let mut house = House::on_three_servers().await?;
+    let agents = house.agents(4)?;
+    house.start(400).await?;
+    let view = house.injections(20).await?;
+    assert_eq!(view.session.phase, Phase::Running);
+    house.kill_owner()?;
+    is_spent_exactly(&house).await?;
+    assert_eq!(house.settle(agents).await?, 400);
+    Ok(())
+}
+
+/// Waits until every replica has the end of the session, by its budget.
+async fn is_spent_exactly(house: &House) -> Result<()> {
+    for replica in &house.replicas {
+        let view = replica
+            .until(&key(), "a spent budget", |view| view.session.phase == Phase::Exhausted)
+            .await?;
+        let ledger = &view.session.ledger;
+        assert_eq!(ledger.spent(), u64::from(ledger.budget()));
+        assert_eq!(view.session.damage, None);
+    }
+    Ok(())
+}
