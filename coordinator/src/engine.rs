@@ -25,7 +25,7 @@ use squall_domain::event::{Event, Hash, LeverEvent, Record, Recorded, Totals};
 use squall_domain::evidence::Archive;
 use squall_domain::lever::Scope;
 use squall_domain::local::Ages;
-use squall_domain::world::{Applied, Entry, World};
+use squall_domain::world::{Entry, World};
 use squall_proto::subject::Partition;
 use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
@@ -62,8 +62,6 @@ pub enum Input {
     Logged {
         /// Its position.
         sequence: u64,
-        /// When the log's server stored it.
-        time: UnixMillis,
         /// The append that wrote it.
         append: Option<AppendId>,
         /// What it says.
@@ -255,8 +253,6 @@ pub struct Engine {
     alive_at: BootNanos,
     beat_at: BootNanos,
     looked_at: BootNanos,
-    /// When levers were looked at that the log may forget; `None` before the first time.
-    renewed_at: Option<BootNanos>,
     outputs: VecDeque<Output>,
 }
 
@@ -288,7 +284,6 @@ impl Engine {
             alive_at: BootNanos::default(),
             beat_at: BootNanos::default(),
             looked_at: BootNanos::default(),
-            renewed_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -296,9 +291,8 @@ impl Engine {
     /// Takes one input. Outputs follow from [`Self::poll`].
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
-            Input::Logged { sequence, time, append, entry, hash } => {
-                let applied = self.world.apply(sequence, time, &entry, hash);
-                self.logged(now, sequence, append, &entry, applied)
+            Input::Logged { sequence, append, entry, hash } => {
+                self.logged(now, sequence, append, &entry, hash)
             }
             Input::CaughtUp => self.caught_up(now),
             Input::LogDamaged(why) => self.log_is_damaged(now, why),
@@ -362,9 +356,9 @@ impl Engine {
         sequence: u64,
         append: Option<AppendId>,
         entry: &Entry,
-        applied: Applied,
+        hash: Hash,
     ) {
-        applied.forgotten.iter().for_each(|key| self.forget(key));
+        let applied = self.world.apply(sequence, entry, hash);
         self.date(now, entry);
         if let Some(place) = append.and_then(|append| self.flights.remove(&append)) {
             self.landed(&place);
@@ -416,15 +410,6 @@ impl Engine {
         if self.world.session(key).is_some_and(|session| session.phase.is_terminal()) {
             self.ages.remove(key);
         }
-    }
-
-    /// The log holds nothing of the session any more.
-    fn forget(&mut self, key: &SessionKey) {
-        self.archive.forget(key);
-        self.ages.remove(key);
-        self.pushed.remove(key);
-        self.dry.remove(key);
-        self.changed.insert(key.clone());
     }
 
     fn caught_up(&mut self, now: Now) {
@@ -517,7 +502,6 @@ impl Engine {
         self.expire(now);
         self.fleet.forget(now.boot);
         self.own_work(now);
-        self.renew_levers(now);
         self.stay_fresh(now);
         self.send_taken_over(now);
         self.after_barriers(now);
