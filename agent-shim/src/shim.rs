@@ -551,6 +551,7 @@ impl Inner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             environment: policy.environment.clone(),
             allowed: policy.allowed.clone(),
+            max_delay_ms: policy.max_delay_ms,
             agents: self.config.as_ref().map(|config| config.agents.clone()).unwrap_or_default(),
         };
         let mut link = Link::new(identity, u64::from_le_bytes(seed));

@@ -14,6 +14,7 @@ pub mod named;
 pub mod plan;
 pub mod seam;
 pub mod session;
+pub mod site;
 pub mod target;
 pub mod time;
 pub mod violation;

@@ -11,7 +11,7 @@ use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::FaultKind;
 use squall_proto::vocabulary::id::{Incarnation, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{
-    Ask, Close, GrantRef, Hello, Inert, Reply, Request, ScopeKeys,
+    Ask, Close, GrantRef, Hello, Inert, Reply, Request, ScopeKeys, SiteRef,
 };
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
@@ -77,9 +77,9 @@ impl Speaker {
             agents: vec!["planner".parse()?],
             tools: vec!["search".parse()?],
             seams: vec![seam()],
+            sites: vec![SiteRef { agent: 0, tool: 0, seam: 0 }],
             allowed: FaultKind::ALL.to_vec(),
-            open_grants: vec![],
-            unacked_closes: vec![],
+            max_delay_ms: 60_000,
             sticky_aborts: vec![],
         };
         let reply = self.say(Request::Hello(hello)).await?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Sites of a process: about 600 bytes each, and a shim may add 2 MiB to its agent.
-pub(crate) const SITES_MAX: usize = 2048;
+/// Sites of a process: what a Hello can announce. About 600 bytes each, and a shim may add 2 MiB to its agent.
+pub(crate) const SITES_MAX: usize = squall_proto::vocabulary::limits::SITES_MAX;
 /// Sessions that one shim takes part in at once; each is checked against every site when the plan changes.
 pub(crate) const SESSIONS_MAX: usize = 64;
 /// Experiments armed on one site: twice what the hook's cost was measured up to, and 2 KiB on a site with more than 8.

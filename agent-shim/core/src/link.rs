@@ -76,6 +76,8 @@ pub struct Identity {
     pub environment: Environment,
     /// Kinds of faults that the process's owner allows.
     pub allowed: Vec<FaultKind>,
+    /// Longest time that the process's owner lets a fault hold a call, in milliseconds.
+    pub max_delay_ms: u64,
     /// Agents that the process will have, beside those that were seen.
     pub agents: Vec<AgentName>,
 }

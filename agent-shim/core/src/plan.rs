@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use squall_proto::vocabulary::id::{ExperimentName, SessionKey};
 use squall_proto::vocabulary::plan::PlanSession;
-use squall_proto::vocabulary::seam::Unsupported;
 use squall_proto::vocabulary::session::SessionSpec;
+use squall_proto::vocabulary::site::Obstacle;
 
 use crate::live::Live;
 
@@ -58,26 +58,9 @@ pub enum WhyUnarmed {
     /// The process did not opt in, or its kill switch was used.
     #[error("chaos is off in this process")]
     Off,
-    /// The session does not take part in this process's environment.
-    #[error("the session leaves this environment out")]
-    Environment,
-    /// The owner doesn't allow this kind of fault.
-    #[error("the owner doesn't allow this kind of fault")]
-    Kind,
-    /// The fault may hold a call longer than the owner allows.
-    #[error("the fault may take {needed_ms} ms, the owner allows {max_ms} ms")]
-    Delay {
-        /// What the fault may take.
-        needed_ms: u64,
-        /// What the owner allows.
-        max_ms: u64,
-    },
-    /// The seam can't apply the fault.
+    /// What the coordinator could have known before the start.
     #[error(transparent)]
-    Seam(Unsupported),
-    /// The session's bound needs a trace that the seam doesn't know.
-    #[error("the session needs the trace of each call, which the seam doesn't know")]
-    NoTrace,
+    Obstacle(Obstacle),
     /// More sessions than the shim takes part in at once.
     #[error("more sessions are live than one shim takes part in")]
     Sessions,

@@ -4,6 +4,7 @@ use squall_proto::vocabulary::fault::FaultKind;
 use squall_proto::vocabulary::id::Environment;
 use squall_proto::vocabulary::limits::FAULT_DURATION_MS_MAX;
 use squall_proto::vocabulary::named::Named;
+use squall_proto::vocabulary::site::Allowance;
 
 /// What the owner of a process lets happen in it. Off unless opted in; the coordinator can only narrow it.
 ///
@@ -63,6 +64,13 @@ impl Policy {
     #[must_use]
     pub fn all(environment: Environment) -> Self {
         Self { enabled: true, environment, allowed: FaultKind::ALL.to_vec(), ..Self::off() }
+    }
+
+    /// What leaves out whole experiments: a Hello says it, so that none is started that can't be applied.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance<'_> {
+        let Self { environment, allowed, max_delay_ms, .. } = self;
+        Allowance { environment, kinds: allowed, max_delay_ms: *max_delay_ms }
     }
 
     /// Reads the owner's settings.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use squall_proto::vocabulary::id::{AgentName, Incarnation, SessionKey, ToolName, TraceId};
-use squall_proto::vocabulary::message::{CountRow, Sample, TraceRow};
+use squall_proto::vocabulary::limits::ANNOUNCED_MAX;
+use squall_proto::vocabulary::message::{CountRow, Sample, SiteRef, TraceRow};
 use squall_proto::vocabulary::seam::Seam;
 
 use crate::clock::{Clock, Wake};
@@ -46,12 +47,37 @@ struct State {
 /// What a Hello says of the process.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Announced {
-    /// Agents seen so far.
+    /// Agents of the sites.
     pub agents: Vec<AgentName>,
-    /// Tools and models seen so far.
+    /// Their tools and models.
     pub tools: Vec<ToolName>,
-    /// Seams seen so far.
+    /// Their seams.
     pub seams: Vec<Seam>,
+    /// The sites, by places in these lists.
+    pub sites: Vec<SiteRef>,
+}
+
+impl Announced {
+    /// A site whose agent, tool or seam finds no room in its list is left out: nothing can be started for it alone.
+    fn add(&mut self, site: &Site) {
+        let Self { agents, tools, seams, sites } = self;
+        let agent = place(agents, site.agent());
+        let (tool, seam) = (place(tools, site.tool()), place(seams, site.seam()));
+        if let (Some(agent), Some(tool), Some(seam)) = (agent, tool, seam) {
+            sites.push(SiteRef { agent, tool, seam });
+        }
+    }
+}
+
+/// The place of `item` in `list`, where it is added if there is room.
+fn place<T: Clone + PartialEq>(list: &mut Vec<T>, item: &T) -> Option<u16> {
+    // Sites come by agent, and a process has few tools and seams: the last ones are met again first.
+    let known = list.iter().rposition(|listed| listed == item);
+    if known.is_none() && list.len() < ANNOUNCED_MAX {
+        list.push(item.clone());
+        return u16::try_from(list.len() - 1).ok();
+    }
+    u16::try_from(known?).ok()
 }
 
 /// The process forked while another thread held a lock of the registry. The child stays without chaos.
@@ -162,10 +188,10 @@ impl Registry {
         site
     }
 
-    /// How many sites there are. A new one wakes the link: the coordinator has to hear of it.
+    /// How many sites there are to announce. A change wakes the link: the coordinator has to hear of it.
     #[must_use]
     pub fn site_count(&self) -> usize {
-        read(&self.state).all_sites().count()
+        if self.takes_part() { read(&self.state).all_sites().count() } else { 0 }
     }
 
     /// Sites that were asked for beyond the bound.
@@ -193,21 +219,18 @@ impl Registry {
         read(&self.state).known.values().map(Arc::clone).collect()
     }
 
-    /// Agents, tools and seams seen so far.
+    /// The sites made so far; none where chaos is off or was killed, since nothing can be applied there.
     #[must_use]
     pub fn announced(&self) -> Announced {
-        let state = read(&self.state);
         let mut announced = Announced::default();
-        announced.agents.extend(state.sites.keys().cloned());
-        announced.tools.extend(state.all_sites().map(|site| site.tool().clone()));
-        announced.tools.sort();
-        announced.tools.dedup();
-        for site in state.all_sites() {
-            if !announced.seams.contains(site.seam()) {
-                announced.seams.push(site.seam().clone());
-            }
+        if self.takes_part() {
+            read(&self.state).all_sites().for_each(|site| announced.add(site));
         }
         announced
+    }
+
+    fn takes_part(&self) -> bool {
+        self.shared.policy.enabled && !self.shared.killed.load(Ordering::SeqCst)
     }
 
     /// All counters, with their newest values.

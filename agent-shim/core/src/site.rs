@@ -18,6 +18,7 @@ use std::sync::{Arc, RwLock};
 use squall_proto::vocabulary::id::{AgentName, ToolName, TraceId};
 use squall_proto::vocabulary::message::ScopeKeys;
 use squall_proto::vocabulary::seam::Seam;
+use squall_proto::vocabulary::site::Site as Place;
 
 use crate::counts::Calls;
 use crate::directive::Directive;
@@ -29,7 +30,7 @@ use crate::shared::Shared;
 use crate::wallet::Keys;
 use filter::{Armed, Filter};
 use rule::Next;
-pub(crate) use rule::{Rule, needs_trace};
+pub(crate) use rule::Rule;
 
 /// One agent calling one tool through one seam.
 #[derive(Debug)]
@@ -233,6 +234,11 @@ impl Site {
     #[must_use]
     pub fn seam(&self) -> &Seam {
         &self.seam
+    }
+
+    /// Where it is, for the question what fits here.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { agent: &self.agent, tool: &self.tool, seam: &self.seam }
     }
 
     /// Arms the site with `wanted` (session and index of the experiment, in the order in which they are asked), keeping

@@ -1,18 +1,19 @@
 //! The shims that this replica heard of: who is there, and what they can do. Never in the log; a roll call brings it back.
 
-use std::collections::BTreeMap;
+mod obstacle;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use squall_domain::rejection::Inapplicable;
 use squall_domain::session::Session;
-use squall_proto::vocabulary::blast_radius::BlastRadius;
 use squall_proto::vocabulary::id::{ShimId, TenantId};
 use squall_proto::vocabulary::message::Hello;
 use squall_proto::vocabulary::plan::PlanVersion;
 use squall_proto::vocabulary::session::Experiment;
-use squall_proto::vocabulary::target::PercentageUnit;
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
+use self::obstacle::obstacles;
 use super::Now;
 use super::view::ShimView;
 
@@ -106,11 +107,9 @@ impl Fleet {
     /// How many shims can apply something, and which experiments nobody can apply, with the reasons.
     pub(super) fn applicability(&self, session: &Session) -> (u32, Vec<Inapplicable>) {
         let able = |(shim, member): (&ShimId, &Member)| {
-            session
-                .spec
-                .experiments
-                .iter()
-                .any(|experiment| obstacle(session, experiment, shim, member).is_none())
+            session.spec.experiments.iter().any(|experiment| {
+                obstacles(&session.spec, experiment, shim, &member.hello).is_none()
+            })
         };
         let shims = self.covered(session).filter(|covered| able(*covered)).count();
         let inapplicable = session
@@ -126,19 +125,17 @@ impl Fleet {
     }
 
     fn why_nobody(&self, session: &Session, experiment: &Experiment) -> Option<String> {
-        let mut reasons = Vec::new();
+        let mut reasons = BTreeSet::new();
         for (shim, member) in self.covered(session) {
-            reasons.push(obstacle(session, experiment, shim, member)?);
+            reasons.append(&mut obstacles(&session.spec, experiment, shim, &member.hello)?);
         }
         if reasons.is_empty() {
             let tenants: Vec<_> = session.tenants().iter().map(ToString::to_string).collect();
             return Some(format!("no shim of {} is connected", tenants.join(", ")));
         }
-        reasons.sort_unstable();
-        reasons.dedup();
         let more = reasons.len().saturating_sub(REASONS_MAX);
-        reasons.truncate(REASONS_MAX);
         let more = if more == 0 { String::new() } else { format!("; and {more} more reasons") };
+        let reasons: Vec<_> = reasons.into_iter().take(REASONS_MAX).collect();
         Some(format!("{}{more}", reasons.join("; ")))
     }
 
@@ -155,65 +152,4 @@ impl Fleet {
             })
             .collect()
     }
-}
-
-/// Why this shim can't apply the experiment; `None` if it can.
-fn obstacle(
-    session: &Session,
-    experiment: &Experiment,
-    shim: &ShimId,
-    member: &Member,
-) -> Option<String> {
-    let hello = &member.hello;
-    if !session.spec.target.allows(&hello.environment) {
-        return Some(format!(
-            "shim {shim} runs in {}, which the target leaves out",
-            hello.environment
-        ));
-    }
-    if !hello.allowed.contains(&experiment.fault.kind()) {
-        use squall_proto::vocabulary::named::Named;
-        return Some(format!(
-            "the owner of shim {shim} does not allow {}",
-            experiment.fault.kind().name()
-        ));
-    }
-    let selectors = [&session.spec.target.selector, &experiment.selector];
-    let agent = hello.agents.is_empty()
-        || hello
-            .agents
-            .iter()
-            .any(|agent| selectors.iter().all(|selector| selector.matches_agent(agent)));
-    let tool = hello.tools.is_empty()
-        || hello.tools.iter().any(|tool| {
-            selectors
-                .iter()
-                .all(|selector| selector.tools.is_empty() || selector.tools.contains(tool))
-        });
-    if !agent || !tool {
-        let what = if agent { "tools" } else { "agents" };
-        return Some(format!("the target matches none of the {what} of shim {shim}"));
-    }
-    if hello.seams.is_empty() {
-        return Some(format!("shim {shim} has no seam"));
-    }
-    let mut unsupported: Vec<String> = Vec::new();
-    for seam in &hello.seams {
-        match seam.supports(&experiment.fault) {
-            Ok(()) if needs_trace(session) && !seam.capabilities.knows_trace => {
-                unsupported.push(format!("seam {}: it knows no trace of its calls", seam.name));
-            }
-            Ok(()) => return None,
-            Err(why) => unsupported.push(format!("seam {}: {why}", seam.name)),
-        }
-    }
-    Some(unsupported.join(", "))
-}
-
-/// Whether the session is bound or drawn by trace: refused where no seam knows it, never approximated.
-fn needs_trace(session: &Session) -> bool {
-    let safety = &session.spec.safety;
-    safety.blast_radius == BlastRadius::SingleTrace
-        || safety.max_per_trace.is_some()
-        || session.spec.target.percentage_unit == PercentageUnit::Trace
 }

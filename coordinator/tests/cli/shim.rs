@@ -7,7 +7,7 @@ use squall_proto::subject::{Root, TenantSubject};
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::FaultKind;
 use squall_proto::vocabulary::id::{Incarnation, SessionKey, ShimId, TenantId};
-use squall_proto::vocabulary::message::{Ask, Hello, Inert, Reply, Request, ScopeKeys};
+use squall_proto::vocabulary::message::{Ask, Hello, Inert, Reply, Request, ScopeKeys, SiteRef};
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
@@ -109,9 +109,9 @@ impl Shim {
                 shape: Shape::Json,
                 capabilities,
             }],
+            sites: vec![SiteRef { agent: 0, tool: 0, seam: 0 }],
             allowed: FaultKind::ALL.to_vec(),
-            open_grants: vec![],
-            unacked_closes: vec![],
+            max_delay_ms: 60_000,
             sticky_aborts: vec![],
         }))
     }

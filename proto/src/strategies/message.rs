@@ -12,11 +12,11 @@ use crate::vocabulary::call::{Point, Shape};
 use crate::vocabulary::counts::{Counts, TraceCounts};
 use crate::vocabulary::fault::FaultKind;
 use crate::vocabulary::id::{AppendId, Incarnation, InjectionId};
-use crate::vocabulary::limits::GRANT_PERMITS_MAX;
+use crate::vocabulary::limits::{FAULT_DURATION_MS_MAX, GRANT_PERMITS_MAX};
 use crate::vocabulary::message::{
     Ask, Close, Command, CountRow, Evidence, Grant, GrantRef, GrantScope, Hello, Inert, Refused,
-    RefusedWhy, Renew, Renewed, Reply, Request, Sample, SampleKind, ScopeKeys, StickyAbort, Sync,
-    TraceRow, Unavailable, Welcome,
+    RefusedWhy, Renew, Renewed, Reply, Request, Sample, SampleKind, ScopeKeys, SiteRef,
+    StickyAbort, Sync, TraceRow, Unavailable, Welcome,
 };
 use crate::vocabulary::plan::{AbortEpoch, Ending, Plan, PlanSession, PlanVersion};
 use crate::vocabulary::seam::{Capabilities, Seam};
@@ -130,11 +130,18 @@ fn close() -> impl Strategy<Value = Close> {
 fn hello() -> impl Strategy<Value = Hello> {
     let names = (collection::vec(name(), 0..3), collection::vec(name(), 0..3));
     let able = (collection::vec(seam(), 0..3), collection::vec(any_of::<FaultKind>(), 0..=6));
-    let held =
-        (collection::vec(grant_ref(), 0..3), collection::vec(close(), 0..3), sticky_aborts());
-    (incarnation(), text(), token(), names, able, held).prop_map(
-        |(incarnation, version, environment, (agents, tools), (seams, allowed), held)| {
-            let (open_grants, unacked_closes, sticky_aborts) = held;
+    let policy = (collection::vec(any::<[u16; 3]>(), 0..3), 0..=FAULT_DURATION_MS_MAX);
+    (incarnation(), text(), token(), names, able, policy, sticky_aborts()).prop_map(
+        |(incarnation, version, environment, (agents, tools), able, policy, sticky_aborts)| {
+            let ((seams, allowed), (places, max_delay_ms)) = (able, policy);
+            let site = |[agent, tool, seam]: [u16; 3]| {
+                Some(SiteRef {
+                    agent: place(agent, agents.len())?,
+                    tool: place(tool, tools.len())?,
+                    seam: place(seam, seams.len())?,
+                })
+            };
+            let sites = places.into_iter().filter_map(site).collect();
             Hello {
                 incarnation,
                 version,
@@ -142,13 +149,18 @@ fn hello() -> impl Strategy<Value = Hello> {
                 agents,
                 tools,
                 seams,
+                sites,
                 allowed,
-                open_grants,
-                unacked_closes,
+                max_delay_ms,
                 sticky_aborts,
             }
         },
     )
+}
+
+/// Some place in a list, if it has any.
+fn place(any: u16, entries: usize) -> Option<u16> {
+    any.checked_rem(u16::try_from(entries).ok()?)
 }
 
 fn ask() -> impl Strategy<Value = Ask> {

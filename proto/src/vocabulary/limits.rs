@@ -36,7 +36,10 @@ pub const PLAN_SESSIONS_MAX: usize = 4096;
 pub const SPEC_BYTES_MAX: usize = 128 * 1024;
 /// Most agents, tools or seams that one shim may announce.
 pub const ANNOUNCED_MAX: usize = 1024;
-/// Most open grants, unacknowledged closes or sticky aborts in one Hello. A shim with more sends the rest after its first plan.
+/// Most sites of one shim: each is an agent, a tool and a seam by their places in those lists, about 11 bytes encoded. A Hello
+/// with every list full is smaller than [`MESSAGE_BYTES_MAX`].
+pub const SITES_MAX: usize = 2048;
+/// Most sticky aborts in one Hello or Renew. A shim with more reports the rest with the next one.
 pub const HELLO_LIST_MAX: usize = 256;
 /// Most rows in one evidence message; a shim with more sends several.
 pub const EVIDENCE_ROWS_MAX: usize = 1024;

@@ -74,13 +74,19 @@ impl Selector {
     /// Whether both names match.
     #[must_use]
     pub fn matches(&self, agent: &AgentName, tool: &ToolName) -> bool {
-        self.matches_agent(agent) && (self.tools.is_empty() || self.tools.contains(tool))
+        self.matches_agent(agent) && self.matches_tool(tool)
     }
 
     /// Whether the agent matches.
     #[must_use]
     pub fn matches_agent(&self, agent: &AgentName) -> bool {
         self.agents.is_empty() || self.agents.contains(agent)
+    }
+
+    /// Whether the tool matches.
+    #[must_use]
+    pub fn matches_tool(&self, tool: &ToolName) -> bool {
+        self.tools.is_empty() || self.tools.contains(tool)
     }
 }
 

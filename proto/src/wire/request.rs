@@ -5,14 +5,18 @@ use std::time::Duration;
 use super::enumeration::Numbered;
 use super::id::names;
 use super::read::{
-    Read, field, for_people, list, missing, optional, required, text, try_from_wire, within,
+    Read, bounded, field, for_people, list, missing, optional, required, text, try_from_wire,
+    within,
 };
 use super::time::nanos;
 use super::v1;
 use crate::vocabulary::fault::FaultKind;
-use crate::vocabulary::limits::{ANNOUNCED_MAX, GRANT_PERMITS_MAX, HELLO_LIST_MAX, NAME_BYTES_MAX};
+use crate::vocabulary::limits::{
+    ANNOUNCED_MAX, FAULT_DURATION_MS_MAX, GRANT_PERMITS_MAX, HELLO_LIST_MAX, NAME_BYTES_MAX,
+    SITES_MAX,
+};
 use crate::vocabulary::message::{
-    Ask, Close, GrantRef, Hello, Inert, Renew, Request, ScopeKeys, StickyAbort, Sync,
+    Ask, Close, GrantRef, Hello, Inert, Renew, Request, ScopeKeys, SiteRef, StickyAbort, Sync,
 };
 use crate::vocabulary::named::Named;
 use crate::vocabulary::time::BootNanos;
@@ -58,9 +62,9 @@ impl From<&Hello> for v1::Hello {
             agents,
             tools,
             seams,
+            sites,
             allowed,
-            open_grants,
-            unacked_closes,
+            max_delay_ms,
             sticky_aborts,
         } = hello;
         Self {
@@ -70,9 +74,9 @@ impl From<&Hello> for v1::Hello {
             agents: names(agents),
             tools: names(tools),
             seams: seams.iter().map(Into::into).collect(),
+            sites: sites.iter().copied().map(Into::into).collect(),
             allowed: allowed.iter().map(|kind| kind.number()).collect(),
-            open_grants: open_grants.iter().map(Into::into).collect(),
-            unacked_closes: unacked_closes.iter().map(Into::into).collect(),
+            max_delay_ms: *max_delay_ms,
             sticky_aborts: sticky_aborts.iter().map(Into::into).collect(),
         }
     }
@@ -87,20 +91,21 @@ impl Read<v1::Hello> for Hello {
             agents,
             tools,
             seams,
+            sites,
             allowed,
-            open_grants,
-            unacked_closes,
+            max_delay_ms,
             sticky_aborts,
         } = wire;
+        let places = Places { agents: agents.len(), tools: tools.len(), seams: seams.len() };
         let incarnation = field(check, "incarnation", incarnation);
         let version = text(check, "version", version, NAME_BYTES_MAX);
         let environment = field(check, "environment", environment);
         let agents = list(check, "agents", agents, ANNOUNCED_MAX);
         let tools = list(check, "tools", tools, ANNOUNCED_MAX);
         let seams = list(check, "seams", seams, ANNOUNCED_MAX);
+        let sites = places.sites(check, sites);
         let allowed = list(check, "allowed", allowed, FaultKind::ALL.len());
-        let open_grants = list(check, "open_grants", open_grants, HELLO_LIST_MAX);
-        let unacked_closes = list(check, "unacked_closes", unacked_closes, HELLO_LIST_MAX);
+        let max_delay_ms = within(check, "max_delay_ms", max_delay_ms, 0, FAULT_DURATION_MS_MAX);
         let sticky_aborts = list(check, "sticky_aborts", sticky_aborts, HELLO_LIST_MAX);
         Some(Self {
             incarnation: incarnation?,
@@ -109,11 +114,49 @@ impl Read<v1::Hello> for Hello {
             agents: agents?,
             tools: tools?,
             seams: seams?,
+            sites: sites?,
             allowed: allowed?,
-            open_grants: open_grants?,
-            unacked_closes: unacked_closes?,
+            max_delay_ms: max_delay_ms?,
             sticky_aborts: sticky_aborts?,
         })
+    }
+}
+
+/// How long the lists are that sites point into.
+#[derive(Clone, Copy)]
+struct Places {
+    agents: usize,
+    tools: usize,
+    seams: usize,
+}
+
+impl Places {
+    fn sites(self, check: &mut Check, wire: Vec<v1::Site>) -> Option<Vec<SiteRef>> {
+        let wire = bounded(check, "sites", wire, SITES_MAX)?;
+        check.each("sites", wire, |check, site| self.site(check, site)).into_iter().collect()
+    }
+
+    fn site(self, check: &mut Check, wire: v1::Site) -> Option<SiteRef> {
+        let v1::Site { agent, tool, seam } = wire;
+        let agent = place(check, "agent", agent, self.agents);
+        let tool = place(check, "tool", tool, self.tools);
+        let seam = place(check, "seam", seam, self.seams);
+        Some(SiteRef { agent: agent?, tool: tool?, seam: seam? })
+    }
+}
+
+/// Reads the place `name` in a list of `entries`.
+fn place(check: &mut Check, name: &str, wire: u32, entries: usize) -> Option<u16> {
+    let place = u16::try_from(wire).ok().filter(|place| usize::from(*place) < entries);
+    check.field(name, |check| {
+        check.require(place.is_some(), || format!("is {wire}; the list has {entries} entries"));
+    });
+    place
+}
+
+impl From<SiteRef> for v1::Site {
+    fn from(SiteRef { agent, tool, seam }: SiteRef) -> Self {
+        Self { agent: agent.into(), tool: tool.into(), seam: seam.into() }
     }
 }
 
@@ -290,3 +333,6 @@ impl Read<v1::Inert> for Inert {
 }
 
 try_from_wire!(Request => Request, StickyAbort => StickyAbort);
+
+#[cfg(test)]
+mod tests;

@@ -74,11 +74,6 @@ impl Closes {
         self.0.get_mut(&key(close)).map(|pending| &mut pending.retry)
     }
 
-    /// All of them, for a Hello.
-    pub(super) fn all(&self) -> impl Iterator<Item = Close> + '_ {
-        self.0.iter().map(|(key, pending)| close(key, pending.used))
-    }
-
     pub(super) fn wake(&self) -> Option<BootNanos> {
         self.0.values().filter_map(|pending| pending.retry.wake()).min()
     }

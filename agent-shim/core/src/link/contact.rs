@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use squall_proto::vocabulary::id::SessionKey;
-use squall_proto::vocabulary::limits::{ANNOUNCED_MAX, HELLO_LIST_MAX};
-use squall_proto::vocabulary::message::{GrantRef, Hello, Reply, Request, Sync};
+use squall_proto::vocabulary::limits::{ANNOUNCED_MAX, FAULT_DURATION_MS_MAX, HELLO_LIST_MAX};
+use squall_proto::vocabulary::message::{Hello, Reply, Request, Sync};
 use squall_proto::vocabulary::time::BootNanos;
 
 use super::pace::{self, ANNOUNCE_SETTLES, GAP_SPREAD, Retry};
@@ -14,9 +14,6 @@ use super::port::Plane;
 use super::versions::Step;
 use super::{Correlation, Link, Pending};
 use crate::registry::Announced;
-
-/// Most entries of each list in a Hello: half of what is allowed, so that one with every list full fits into a message.
-const LISTED_MAX: usize = HELLO_LIST_MAX / 2;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -133,17 +130,13 @@ impl Link {
     }
 
     fn hello(&self, announced: Announced) -> Hello {
-        let Announced { mut agents, mut tools, mut seams } = announced;
-        agents.extend(self.identity.agents.iter().cloned());
-        agents.sort();
-        agents.dedup();
-        agents.truncate(ANNOUNCED_MAX);
-        tools.truncate(ANNOUNCED_MAX);
-        seams.truncate(ANNOUNCED_MAX);
-        let open_grants = self.sessions.iter().filter_map(|(key, session)| {
-            let grant = session.grant.as_ref()?;
-            Some(GrantRef { session: key.clone(), req_no: grant.req_no })
-        });
+        let Announced { mut agents, tools, seams, sites } = announced;
+        // At the end: sites point into the list.
+        for agent in &self.identity.agents {
+            if agents.len() < ANNOUNCED_MAX && !agents.contains(agent) {
+                agents.push(agent.clone());
+            }
+        }
         Hello {
             incarnation: self.identity.incarnation,
             version: self.identity.version.clone(),
@@ -151,10 +144,10 @@ impl Link {
             agents,
             tools,
             seams,
+            sites,
             allowed: self.identity.allowed.clone(),
-            open_grants: open_grants.take(LISTED_MAX).collect(),
-            unacked_closes: self.closes.all().take(LISTED_MAX).collect(),
-            sticky_aborts: self.unrecorded().take(LISTED_MAX).collect(),
+            max_delay_ms: self.identity.max_delay_ms.min(FAULT_DURATION_MS_MAX),
+            sticky_aborts: self.unrecorded().take(HELLO_LIST_MAX).collect(),
         }
     }
 

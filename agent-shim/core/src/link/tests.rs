@@ -102,6 +102,7 @@ impl World {
             version: "test".to_owned(),
             environment: Environment::new("ci").unwrap(),
             allowed: vec![],
+            max_delay_ms: 60_000,
             agents: vec![],
         };
         Self {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use squall_proto::vocabulary::fault::Fault;
 use squall_proto::vocabulary::id::SessionKey;
+use squall_proto::vocabulary::site::Obstacle;
 
 use super::{Registry, State};
 use crate::limits::{LEFT_MAX, RULES_MAX, SESSIONS_MAX};
@@ -13,7 +13,7 @@ use crate::lock::write;
 use crate::plan::{ActiveSession, Installed, Unarmed, WhyUnarmed};
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::site::{Site, needs_trace};
+use crate::site::Site;
 
 impl Registry {
     /// Makes `sessions` the plan: arms and disarms every site. Sessions that are gone stay known, with their wallets
@@ -57,6 +57,8 @@ impl Registry {
         state.known.values().for_each(|live| live.wallet().stop());
         state.running.clear();
         self.arm_sites(&state, &mut Vec::new());
+        drop(state);
+        self.shared.wake();
     }
 
     fn arm_sites(&self, state: &State, unarmed: &mut Vec<Unarmed>) {
@@ -106,62 +108,40 @@ impl State {
 
 fn admit(session: &ActiveSession, shared: &Shared, admitted: usize) -> Result<(), WhyUnarmed> {
     if !shared.policy.enabled || shared.killed.load(Ordering::SeqCst) {
-        Err(WhyUnarmed::Off)
-    } else if !session.spec.target.allows(&shared.policy.environment) {
-        Err(WhyUnarmed::Environment)
-    } else if admitted >= SESSIONS_MAX {
-        Err(WhyUnarmed::Sessions)
-    } else {
-        Ok(())
+        return Err(WhyUnarmed::Off);
     }
+    shared.policy.allowance().admits(&session.spec.target).map_err(WhyUnarmed::Obstacle)?;
+    if admitted >= SESSIONS_MAX { Err(WhyUnarmed::Sessions) } else { Ok(()) }
 }
 
 /// Arms one site with every experiment that may and can be applied there.
 pub(super) fn arm(site: &Site, running: &[Arc<Live>], policy: &Policy, unarmed: &mut Vec<Unarmed>) {
     let mut wanted = Vec::new();
     for live in running {
-        let spec = live.spec();
-        if !spec.target.selector.matches(site.agent(), site.tool()) {
-            continue;
-        }
-        for (index, experiment) in spec.experiments.iter().enumerate() {
-            let matches = experiment.selector.matches(site.agent(), site.tool());
-            if !matches || allowed(&experiment.fault, policy).is_err() {
+        for (index, experiment) in live.spec().experiments.iter().enumerate() {
+            if policy.allowance().lets(&experiment.fault).is_err() {
                 continue;
             }
-            match fits(site, live, &experiment.fault, wanted.len()) {
-                Ok(()) => wanted.push((Arc::clone(live), index)),
-                Err(why) => note(unarmed, site, live, index, why),
+            match site.place().fits(live.spec(), experiment) {
+                Ok(()) if wanted.len() < RULES_MAX => wanted.push((Arc::clone(live), index)),
+                Ok(()) => note(unarmed, site, live, index, WhyUnarmed::Rules),
+                Err(Obstacle::Agent | Obstacle::Tool) => {}
+                Err(
+                    why @ (Obstacle::Environment
+                    | Obstacle::Kind(_)
+                    | Obstacle::Delay { .. }
+                    | Obstacle::Seam(_)
+                    | Obstacle::NoTrace),
+                ) => note(unarmed, site, live, index, WhyUnarmed::Obstacle(why)),
             }
         }
     }
     site.arm(&wanted);
 }
 
-/// Whether the seam can do it.
-fn fits(site: &Site, live: &Live, fault: &Fault, armed: usize) -> Result<(), WhyUnarmed> {
-    site.seam().supports(fault).map_err(WhyUnarmed::Seam)?;
-    if needs_trace(live) && !site.seam().capabilities.knows_trace {
-        return Err(WhyUnarmed::NoTrace);
-    }
-    if armed >= RULES_MAX { Err(WhyUnarmed::Rules) } else { Ok(()) }
-}
-
-/// Whether the owner lets it happen.
-fn allowed(fault: &Fault, policy: &Policy) -> Result<(), WhyUnarmed> {
-    let (needed_ms, max_ms) = (fault.longest_ms(), policy.max_delay_ms);
-    if !policy.allowed.contains(&fault.kind()) {
-        Err(WhyUnarmed::Kind)
-    } else if needed_ms > max_ms {
-        Err(WhyUnarmed::Delay { needed_ms, max_ms })
-    } else {
-        Ok(())
-    }
-}
-
 fn refused_by_owner(live: &Live, policy: &Policy) -> Vec<Unarmed> {
     let refused = live.spec().experiments.iter().filter_map(|experiment| {
-        let why = allowed(&experiment.fault, policy).err()?;
+        let why = policy.allowance().lets(&experiment.fault).map_err(WhyUnarmed::Obstacle).err()?;
         let experiment = Some(experiment.name.clone());
         Some(Unarmed { session: live.key().clone(), experiment, seam: None, why })
     });

@@ -5,6 +5,7 @@ use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::{Damage, Fault, FaultKind, MalformedOutput};
 use squall_proto::vocabulary::id::Environment;
 use squall_proto::vocabulary::seam::Unsupported;
+use squall_proto::vocabulary::site::Obstacle;
 
 use super::*;
 use crate::plan::{Unarmed, WhyUnarmed};
@@ -33,11 +34,17 @@ fn nothing_is_left_out_in_silence() {
     let off = process(|policy| policy.enabled = false);
     assert_eq!(whys(&installed(&off, slow()).unarmed), [WhyUnarmed::Off]);
     let production = process(|policy| policy.environment = Environment::production());
-    assert_eq!(whys(&installed(&production, slow()).unarmed), [WhyUnarmed::Environment]);
+    assert_eq!(
+        whys(&installed(&production, slow()).unarmed),
+        [WhyUnarmed::Obstacle(Obstacle::Environment)]
+    );
     let errors = process(|policy| policy.allowed = vec![FaultKind::Error]);
-    assert_eq!(whys(&installed(&errors, slow()).unarmed), [WhyUnarmed::Kind]);
+    assert_eq!(
+        whys(&installed(&errors, slow()).unarmed),
+        [WhyUnarmed::Obstacle(Obstacle::Kind(FaultKind::Latency))]
+    );
     let short = process(|policy| policy.max_delay_ms = 499);
-    let delay = WhyUnarmed::Delay { needed_ms: 500, max_ms: 499 };
+    let delay = WhyUnarmed::Obstacle(Obstacle::Delay { needed_ms: 500, max_ms: 499 });
     assert_eq!(whys(&installed(&short, slow()).unarmed), [delay]);
     for process in [off, production, errors, short] {
         assert!(!process.site("a", "t").is_armed());
@@ -60,13 +67,16 @@ fn a_seam_that_cannot_apply_a_fault_is_named_once_with_the_reason() {
             session: key("s"),
             experiment: Some("broken".parse().unwrap()),
             seam: Some("test".into()),
-            why: WhyUnarmed::Seam(Unsupported::Structural),
+            why: WhyUnarmed::Obstacle(Obstacle::Seam(Unsupported::Structural)),
         }]
     );
     assert!(sites.iter().all(|site| site.is_armed()), "the other experiment is");
     let mut traced = slow();
     std::sync::Arc::make_mut(&mut traced.spec).safety.blast_radius = BlastRadius::SingleTrace;
-    assert_eq!(whys(&process.registry.install(&[traced]).unarmed), [WhyUnarmed::NoTrace]);
+    assert_eq!(
+        whys(&process.registry.install(&[traced]).unarmed),
+        [WhyUnarmed::Obstacle(Obstacle::NoTrace)]
+    );
 }
 
 #[test]
@@ -210,6 +220,44 @@ fn what_was_seen_is_announced() {
     assert_eq!(announced.agents, [agent("a"), agent("b")]);
     assert_eq!(announced.tools, [tool("s"), tool("t")]);
     assert_eq!(announced.seams, [seam(Point::Tool, Shape::Json)]);
+    let site = |agent, tool| SiteRef { agent, tool, seam: 0 };
+    assert_eq!(announced.sites, [site(0, 0), site(0, 1), site(1, 1)]);
+}
+
+#[test]
+fn two_agents_with_different_seams_are_announced_apart() {
+    let process = Process::new();
+    let strong = seam(Point::Tool, Shape::Json);
+    let mut weak = strong.clone();
+    weak.capabilities.block = false;
+    process.registry.site(&agent("a"), &tool("t"), &weak);
+    process.registry.site(&agent("b"), &tool("t"), &strong);
+    let announced = process.registry.announced();
+    assert_eq!(announced.seams, [weak, strong]);
+    let site = |agent, seam| SiteRef { agent, tool: 0, seam };
+    assert_eq!(announced.sites, [site(0, 0), site(1, 1)]);
+}
+
+#[test]
+fn sites_beyond_the_lists_of_a_hello_are_not_announced() {
+    let process = Process::new();
+    for n in 0..=ANNOUNCED_MAX {
+        process.site("a", &n.to_string());
+    }
+    let announced = process.registry.announced();
+    assert_eq!((announced.tools.len(), announced.sites.len()), (ANNOUNCED_MAX, ANNOUNCED_MAX));
+}
+
+#[test]
+fn a_killed_process_announces_that_nothing_can_be_applied_in_it() {
+    let process = Process::new();
+    process.site("a", "t");
+    assert_eq!(process.registry.site_count(), 1);
+    process.registry.kill();
+    assert_eq!(
+        (process.registry.site_count(), process.registry.announced()),
+        (0, Announced::default())
+    );
 }
 
 #[test]

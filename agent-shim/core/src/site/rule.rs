@@ -211,14 +211,3 @@ impl Share {
         unit.is_some_and(|unit| self.threshold.chooses(draw(self.key, unit)))
     }
 }
-
-/// Whether a session can't do without the trace of each call.
-pub(crate) fn needs_trace(live: &Live) -> bool {
-    use squall_proto::vocabulary::blast_radius::BlastRadius;
-
-    let spec = live.spec();
-    spec.safety.blast_radius == BlastRadius::SingleTrace
-        || spec.safety.max_per_trace.is_some()
-        || (spec.target.percentage_unit == PercentageUnit::Trace
-            && Threshold::of(spec.target.percentage) != Threshold::ALWAYS)
-}

@@ -16,7 +16,8 @@ use squall_proto::vocabulary::id::{
     TenantId,
 };
 use squall_proto::vocabulary::message::{
-    Ask, Close, Command, GrantRef, Hello, Inert, Renew, Reply, Request, ScopeKeys, StickyAbort,
+    Ask, Close, Command, GrantRef, Hello, Inert, Renew, Reply, Request, ScopeKeys, SiteRef,
+    StickyAbort,
 };
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
@@ -83,7 +84,7 @@ pub(super) fn rated(budget: u32, permits: u32) -> SessionSpec {
     draft.validate().unwrap()
 }
 
-fn draft(budget: u32) -> SessionDraft {
+pub(super) fn draft(budget: u32) -> SessionDraft {
     let fault = FaultDraft {
         latency: Some(LatencyDraft { fixed_ms: Some(200), ..Default::default() }),
         ..Default::default()
@@ -108,7 +109,8 @@ fn incarnation(shim: &str) -> Incarnation {
     Incarnation(bytes)
 }
 
-fn hello(shim: &str) -> Hello {
+/// The agent `planner` calls the tool `search`, through a seam that can do everything.
+pub(super) fn hello(shim: &str) -> Hello {
     let capabilities = Capabilities {
         block: true,
         rewrite_in: true,
@@ -123,17 +125,17 @@ fn hello(shim: &str) -> Hello {
         incarnation: incarnation(shim),
         version: "test".into(),
         environment: Environment::new("ci").unwrap(),
-        agents: vec![],
-        tools: vec![],
+        agents: vec!["planner".parse().unwrap()],
+        tools: vec!["search".parse().unwrap()],
         seams: vec![Seam {
             name: "linked".into(),
             point: Point::Tool,
             shape: Shape::Json,
             capabilities,
         }],
+        sites: vec![SiteRef { agent: 0, tool: 0, seam: 0 }],
         allowed: FaultKind::ALL.to_vec(),
-        open_grants: vec![],
-        unacked_closes: vec![],
+        max_delay_ms: 60_000,
         sticky_aborts: vec![],
     }
 }
@@ -163,6 +165,10 @@ impl Bench {
         let mut bench = Self::new();
         bench.run(spec(budget));
         bench
+    }
+
+    pub(super) fn hears(&mut self, shim: &str, hello: Hello) {
+        self.send(0, shim, Request::Hello(hello));
     }
 
     /// A shim says Hello, and a session is created and started.

@@ -61,6 +61,7 @@ impl Process {
             version: "test".to_owned(),
             environment,
             allowed: vec![],
+            max_delay_ms: 60_000,
             agents: vec![],
         };
         let link = Link::new(identity, 1);
