@@ -25,7 +25,7 @@ use squall_domain::event::{Event, Hash, LeverEvent, Record, Recorded, Totals};
 use squall_domain::evidence::Archive;
 use squall_domain::lever::Scope;
 use squall_domain::local::Ages;
-use squall_domain::world::{Entry, World};
+use squall_domain::world::{Applied, Entry, World};
 use squall_proto::subject::Partition;
 use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
@@ -64,6 +64,8 @@ pub enum Input {
         sequence: u64,
         /// The append that wrote it.
         append: Option<AppendId>,
+        /// When the log's server stored it.
+        time: UnixMillis,
         /// What it says.
         entry: Box<Entry>,
         /// BLAKE3 of its bytes.
@@ -256,6 +258,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 }
 
+    /// When levers were looked at that the log may forget; `None` before the first time.
+    renewed_at: Option<BootNanos>,
 impl Engine {
     /// A replica that starts from a snapshot of world and evidence, or from nothing.
     #[must_use]
@@ -287,12 +291,14 @@ impl Engine {
             outputs: VecDeque::new(),
         }
     }
+            renewed_at: None,
 
     /// Takes one input. Outputs follow from [`Self::poll`].
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
-            Input::Logged { sequence, append, entry, hash } => {
-                self.logged(now, sequence, append, &entry, hash)
+            Input::Logged { sequence, time, append, entry, hash } => {
+                let applied = self.world.apply(sequence, time, &entry, hash);
+                self.logged(now, sequence, append, &entry, applied)
             }
             Input::CaughtUp => self.caught_up(now),
             Input::LogDamaged(why) => self.log_is_damaged(now, why),
@@ -356,9 +362,9 @@ impl Engine {
         sequence: u64,
         append: Option<AppendId>,
         entry: &Entry,
-        hash: Hash,
+        applied: Applied,
     ) {
-        let applied = self.world.apply(sequence, entry, hash);
+        applied.forgotten.iter().for_each(|key| self.forget(key));
         self.date(now, entry);
         if let Some(place) = append.and_then(|append| self.flights.remove(&append)) {
             self.landed(&place);
@@ -427,6 +433,15 @@ impl Engine {
             let ages = self.ages.entry(session.key.clone()).or_default();
             for (holder, grant) in session.ledger.open_grants() {
                 ages.issued(holder, grant.req_no, grant.permits, now.boot);
+    /// The log holds nothing of the session any more.
+    fn forget(&mut self, key: &SessionKey) {
+        self.archive.forget(key);
+        self.ages.remove(key);
+        self.pushed.remove(key);
+        self.dry.remove(key);
+        self.changed.insert(key.clone());
+    }
+
             }
         }
     }
@@ -517,6 +532,7 @@ impl Engine {
     }
 
     /// Writes `events` as one record, and remembers where it belongs.
+        self.renew_levers(now);
     fn write(&mut self, now: Now, place: Place, append: AppendId, events: Events) {
         let Some(write) = self.record(now, &place, append, events) else { return };
         self.barriers.sent(append, now.boot);

@@ -13,6 +13,8 @@ use squall_proto::vocabulary::message::GrantScope;
 use squall_proto::vocabulary::session::SessionSpec;
 use squall_proto::vocabulary::time::UnixMillis;
 
+use crate::lever::Engaged;
+
 /// BLAKE3 of a record's stored bytes; all zero before the first record of a subject.
 pub type Hash = [u8; 32];
 
@@ -246,6 +248,11 @@ pub enum LeverEvent {
     Released {
         /// Why, in the words of who did it.
         reason: String,
+    },
+    /// Nothing changed: what the lever is stands in the log once more, before the log forgets it.
+    Renewed {
+        /// Its engagement as it was, `None` where it is released.
+        engaged: Option<Engaged>,
     },
 }
 

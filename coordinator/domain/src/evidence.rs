@@ -148,6 +148,11 @@ impl Archive {
         changed
     }
 
+    /// Drops what is known of a session that the log has forgotten.
+    pub fn forget(&mut self, key: &SessionKey) {
+        self.sessions.remove(key);
+    }
+
     fn lost(&mut self, holder: &Holder, samples: u64) {
         let has_room = self.samples_lost.len() < ROWS_MAX || self.samples_lost.contains_key(holder);
         if samples > 0 && has_room {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use squall_proto::vocabulary::id::{Actor, AppendId, RequestId, TenantId};
+use squall_proto::vocabulary::limits::LOG_KEEPS;
 use squall_proto::vocabulary::time::UnixMillis;
 
 use crate::event::{CommandKind, Hash, LeverEvent, Record, Recorded};
@@ -52,7 +53,11 @@ impl Engaged {
         record: &Record<LeverEvent>,
         recorded: &Recorded<LeverEvent>,
     ) -> Option<Self> {
-        let LeverEvent::Engaged { reason } = &recorded.event else { return None };
+        let reason = match &recorded.event {
+            LeverEvent::Engaged { reason } => reason,
+            LeverEvent::Renewed { engaged } => return engaged.clone(),
+            LeverEvent::Released { .. } => return None,
+        };
         let actor = recorded.command.as_ref().map(|command| command.actor.clone());
         let (append, reason, at) = (record.append, reason.clone(), record.at);
         Some(Self { sequence, append, reason, actor, at })
@@ -66,6 +71,8 @@ pub struct Lever {
     pub revision: u64,
     /// Hash of the newest record.
     pub head: Hash,
+    /// When the log stored the newest record, by its server's clock.
+    pub stored: UnixMillis,
     /// Whether and by whom it is engaged.
     pub engaged: Option<Engaged>,
     /// Commands that are in the log.
@@ -111,10 +118,26 @@ impl Lever {
         self.revision == 0 || record.previous == self.head
     }
 
-    /// Folds a record. A lever that is engaged again keeps its first epoch: what it halted stays halted by it.
-    pub fn evolve(&mut self, sequence: u64, record: &Record<LeverEvent>, hash: Hash) {
+    /// What is to be appended so that the log never forgets the lever. Released ones are renewed, too: an append that
+    /// expects a record which expired meanwhile would be refused for ever, and so would be the next halt.
+    #[must_use]
+    pub fn renewal(&self, now: UnixMillis) -> Option<LeverEvent> {
+        let due = self.revision > 0 && now.since(self.stored) >= LOG_KEEPS / 2;
+        due.then(|| LeverEvent::Renewed { engaged: self.engaged.clone() })
+    }
+
+    /// Folds a record that was stored at `time`. A lever that is engaged again keeps its first epoch: what it halted stays
+    /// halted by it.
+    pub fn evolve(
+        &mut self,
+        sequence: u64,
+        time: UnixMillis,
+        record: &Record<LeverEvent>,
+        hash: Hash,
+    ) {
         self.revision = sequence;
         self.head = hash;
+        self.stored = time;
         for recorded in &record.events {
             if let Some(command) = &recorded.command {
                 self.commands.note(command);
@@ -125,6 +148,7 @@ impl Lever {
                     self.engaged = self.engaged.take().or(engaged);
                 }
                 LeverEvent::Released { .. } => self.engaged = None,
+                LeverEvent::Renewed { engaged } => self.engaged = engaged.clone(),
             }
         }
     }

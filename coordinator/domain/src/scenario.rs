@@ -140,12 +140,19 @@ impl Scenario {
 
     pub(crate) fn fold_record(&mut self, record: Record<Event>) -> Applied {
         let sequence = self.world.applied + 1;
-        self.world.apply(sequence, &Entry::Session(self.key.clone(), record), hash(sequence))
+        let time = self.at();
+        self.world.apply(sequence, time, &Entry::Session(self.key.clone(), record), hash(sequence))
     }
 
     /// A second passes between two entries.
     fn at(&self) -> UnixMillis {
         UnixMillis(1000 * (self.world.applied + 1))
+    }
+
+    /// A record of nobody's is stored at `time`, a barrier.
+    pub(crate) fn pass(&mut self, time: UnixMillis) -> Applied {
+        let sequence = self.world.applied + 1;
+        self.world.apply(sequence, time, &Entry::Other, hash(sequence))
     }
 
     pub(crate) fn engage(&mut self, scope: &Scope) -> Applied {
@@ -156,16 +163,17 @@ impl Scenario {
         self.pull(scope, LeverEvent::Released { reason: "out".to_owned() })
     }
 
-    fn pull(&mut self, scope: &Scope, event: LeverEvent) -> Applied {
+    pub(crate) fn pull(&mut self, scope: &Scope, event: LeverEvent) -> Applied {
         let sequence = self.world.applied + 1;
+        let time = self.at();
         let record = Record {
             append: append(sequence),
-            at: self.at(),
+            at: time,
             previous: self.world.lever(scope).map_or(Hash::default(), |lever| lever.head),
             totals: Totals::default(),
             events: vec![Recorded { command: None, event }],
         };
-        self.world.apply(sequence, &Entry::Lever(scope.clone(), record), hash(sequence))
+        self.world.apply(sequence, time, &Entry::Lever(scope.clone(), record), hash(sequence))
     }
 
     pub(crate) fn halted(mut self, scope: &Scope) -> Self {

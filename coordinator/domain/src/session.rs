@@ -118,6 +118,8 @@ pub struct Session {
     pub revision: u64,
     /// Hash of the newest record.
     pub head: Hash,
+    /// When the log stored the newest record, by its server's clock.
+    pub stored: UnixMillis,
     /// When it was created.
     pub created: Stamp,
     /// When it was started.
@@ -162,6 +164,7 @@ impl Session {
             phase: Phase::Draft,
             revision: 0,
             head: Hash::default(),
+            stored: UnixMillis::default(),
             created: Stamp { sequence, at: record.at, by },
             started: None,
             active_since: None,
@@ -176,6 +179,11 @@ impl Session {
         };
         session.evolve(sequence, record, hash);
         Some(session)
+    }
+
+    /// Whether it has ended, and its stop is proven where it had one: nothing can follow that matters.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase.is_terminal() && self.stop.as_ref().is_none_or(|stop| stop.proof.is_some())
     }
 
     /// Halted by a lever, and nobody recorded it yet.

@@ -2,13 +2,20 @@
 //! here they meet in stream order, the same on every replica.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
+use squall_proto::vocabulary::limits::LOG_KEEPS;
+use squall_proto::vocabulary::time::UnixMillis;
 
 use crate::event::{Event, Hash, LeverEvent, Record};
 use crate::lever::{Engaged, Lever, Scope};
 use crate::session::Session;
+
+/// How often, by the log's own time, the fold looks for sessions that the log has forgotten: they may as well stay for an
+/// hour after [`LOG_KEEPS`], and a look costs a walk over all of them.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// One entry of the log that the fold cares about.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +39,8 @@ pub struct Applied {
     pub plan_changed: BTreeSet<TenantId>,
     /// Whether a lever changed.
     pub lever: Option<Scope>,
+    /// Sessions that are over and that the log has forgotten, and so has the fold.
+    pub forgotten: Vec<SessionKey>,
 }
 
 /// Everything that the log says.
@@ -39,32 +48,56 @@ pub struct Applied {
 pub struct World {
     /// Newest sequence that was folded.
     pub applied: u64,
+    /// Time of the log: when the newest record was stored, by its server's clock.
+    time: UnixMillis,
+    /// When the fold last looked for what it may forget, by the time of the log.
+    looked: UnixMillis,
     sessions: BTreeMap<SessionKey, Session>,
     levers: BTreeMap<Scope, Lever>,
     plan_versions: BTreeMap<TenantId, u64>,
     stop_versions: BTreeMap<TenantId, u64>,
     fleet_stop: u64,
-    /// Records on session subjects that have no session: their first record is gone.
+    /// Records on session subjects that have no session: their first record is gone. On a log that is older than what it
+    /// keeps a few are usual, the ends of sessions whose beginning expired.
     pub orphans: u64,
 }
 
 impl World {
-    /// Folds the entry at `sequence`, with the hash of its stored bytes.
-    pub fn apply(&mut self, sequence: u64, entry: &Entry, hash: Hash) -> Applied {
+    /// Folds the entry at `sequence` that the log's server stored at `time`, with the hash of its stored bytes.
+    pub fn apply(&mut self, sequence: u64, time: UnixMillis, entry: &Entry, hash: Hash) -> Applied {
         self.applied = sequence;
-        let mut applied =
-            Applied { sessions: Vec::new(), plan_changed: BTreeSet::new(), lever: None };
+        self.time = self.time.max(time);
+        let mut applied = Applied {
+            sessions: Vec::new(),
+            plan_changed: BTreeSet::new(),
+            lever: None,
+            forgotten: self.forget(),
+        };
         match entry {
             Entry::Session(key, record) => {
                 self.fold_session(sequence, key, record, hash, &mut applied)
             }
             Entry::Lever(scope, record) => {
-                self.fold_lever(sequence, scope, record, hash, &mut applied)
+                self.fold_lever(sequence, time, scope, record, hash, &mut applied)
             }
             Entry::Unreadable(key, why) => self.fold_unreadable(sequence, key, why, &mut applied),
             Entry::Other => {}
         }
         applied
+    }
+
+    /// Drops sessions that are over for certain and whose records have all expired: the log holds nothing of them any
+    /// more, and whoever replays it doesn't know them either. Only the log's own times decide, so that equal prefixes
+    /// fold to equal states.
+    fn forget(&mut self) -> Vec<SessionKey> {
+        if self.time.since(self.looked) < FORGET_EVERY {
+            return Vec::new();
+        }
+        self.looked = self.time;
+        let now = self.time;
+        let expired =
+            |session: &Session| session.is_over() && now.since(session.stored) >= LOG_KEEPS;
+        self.sessions.extract_if(.., |_, session| expired(session)).map(|(key, _)| key).collect()
     }
 
     /// Nothing can be said of the session any more; the others are as they were.
@@ -81,6 +114,7 @@ impl World {
         };
         let was_damaged = session.damage.is_some();
         session.revision = sequence;
+        session.stored = self.time;
         session.damaged(sequence, format!("record {sequence} can't be read: {why}"));
         applied.sessions.push(key.clone());
         if !was_damaged {
@@ -109,7 +143,8 @@ impl World {
             },
         }
         let halted = self.latch(key);
-        let Some(session) = self.sessions.get(key) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.stored = self.time;
         applied.sessions.push(key.clone());
         let broke = halted || (session.damage.is_some() && !was_damaged);
         let stops = broke || record.events.iter().any(|recorded| recorded.event.stops());
@@ -167,6 +202,7 @@ impl World {
     fn fold_lever(
         &mut self,
         sequence: u64,
+        time: UnixMillis,
         scope: &Scope,
         record: &Record<LeverEvent>,
         hash: Hash,
@@ -174,7 +210,7 @@ impl World {
     ) {
         let lever = self.levers.entry(scope.clone()).or_default();
         let fits = lever.fits(record);
-        lever.evolve(sequence, record, hash);
+        lever.evolve(sequence, time, record, hash);
         applied.lever = Some(scope.clone());
         if !fits {
             // What is missing may have been a halt.

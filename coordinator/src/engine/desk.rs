@@ -76,6 +76,8 @@ pub(super) struct Desk {
     flight: Option<Flight>,
     /// A shim keeps an abort that the log lacks.
     pub(super) reported: bool,
+    /// The lever here is to be appended once more, before the log forgets it.
+    renewing: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +235,7 @@ impl Engine {
         let append = pushed.unwrap_or_else(|| self.append_id());
         let events = match place {
             Place::Session(key) => self.session_events(now, key),
-            Place::Lever(scope) => self.lever_events(scope),
+            Place::Lever(scope) => self.lever_events(now, scope),
         };
         let Some(events) = events else { return };
         if let Some(desk) = self.desks.get_mut(place) {
@@ -266,10 +268,19 @@ impl Engine {
         batch.events()
     }
 
-    fn lever_events(&mut self, scope: &Scope) -> Option<Events> {
-        let desk = self.desks.get(&Place::Lever(scope.clone()))?;
+    /// A lever is to be renewed: with whatever else is appended there, or by itself.
+    pub(super) fn renew(&mut self, now: Now, scope: &Scope) {
+        let place = Place::Lever(scope.clone());
+        self.desks.entry(place.clone()).or_default().renewing = true;
+        self.work(now, &place);
+    }
+
+    fn lever_events(&mut self, now: Now, scope: &Scope) -> Option<Events> {
+        let desk = self.desks.get_mut(&Place::Lever(scope.clone()))?;
+        let renewing = std::mem::take(&mut desk.renewing);
         let lever = self.world.lever(scope).cloned().unwrap_or_default();
-        let events: Vec<Recorded<LeverEvent>> = desk
+        let renewal = lever.renewal(now.wall).filter(|_| renewing).map(own);
+        let orders: Vec<Recorded<LeverEvent>> = desk
             .jobs
             .iter()
             .filter_map(Job::order)
@@ -277,6 +288,8 @@ impl Engine {
             .flatten()
             .take(RECORD_EVENTS_MAX)
             .collect();
+        // Any record will do: it is as young as the renewal would be.
+        let events = if orders.is_empty() { renewal.into_iter().collect() } else { orders };
         (!events.is_empty()).then_some(Events::Lever(events))
     }
 
@@ -326,7 +339,7 @@ impl Job {
 }
 
 /// An event that no client's command caused.
-pub(super) fn own(event: Event) -> Recorded<Event> {
+pub(super) fn own<E>(event: E) -> Recorded<E> {
     Recorded { command: None, event }
 }
 

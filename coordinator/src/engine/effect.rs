@@ -27,6 +27,9 @@ const PUSH_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_mi
 /// How often deadlines are looked at: well below the shortest of them, a session of 1 s.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often levers are looked at that may have to be renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
 /// A stop that will be pushed again.
 #[derive(Debug)]
 pub(super) struct Push {
@@ -271,6 +274,25 @@ impl Engine {
             if !self.due(now, &session).is_empty() {
                 self.work(now, &Place::Session(key));
             }
+        }
+    }
+
+    /// Appends once more what the log may forget although it still counts: levers, whoever works there. A look an hour is
+    /// plenty for half a month, and bounds what a wrong wall clock makes of it.
+    pub(super) fn renew_levers(&mut self, now: Now) {
+        if self.renewed_at.is_some_and(|at| now.boot.since(at) < RENEW_EVERY) {
+            return;
+        }
+        self.renewed_at = Some(now.boot);
+        let due: Vec<Scope> = self
+            .world
+            .levers()
+            .filter(|(_, lever)| lever.renewal(now.wall).is_some())
+            .map(|(scope, _)| scope.clone())
+            .filter(|scope| self.owns(&Place::Lever(scope.clone())))
+            .collect();
+        for scope in due {
+            self.renew(now, &scope);
         }
     }
 

@@ -194,6 +194,7 @@ impl Pump {
     fn logged(&mut self, event: TailEvent) -> Option<Input> {
         match event {
             TailEvent::Entry(entry) => match decoded(&entry) {
+                    time: entry.time,
                 Ok(decoded) => Some(Input::Logged {
                     sequence: entry.sequence,
                     append: entry.id,

@@ -26,6 +26,9 @@ pub const SESSION_DURATION_MIN: Duration = Duration::from_secs(1);
 pub const SESSION_DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longest time that one fault may hold a call, in milliseconds. It is `D` in the stop bound, so it must be short.
 pub const FAULT_DURATION_MS_MAX: u64 = 60_000;
+/// How long the log keeps a record (docs/nats.md). A draft, the longest session and its proof end well inside; what must
+/// outlive it is appended again at half of it, so that an outage of the other half loses nothing.
+pub const LOG_KEEPS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Largest message of the contract in bytes, encoded; under the NATS server's default `max_payload` of 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// Largest page of a plan in bytes, encoded (docs/nats.md).

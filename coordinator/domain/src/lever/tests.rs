@@ -21,7 +21,7 @@ fn folded(events: &[(&str, CommandKind)]) -> Lever {
             events: vec![Recorded { command: Some(by(request, *kind)), event }],
         };
         assert!(lever.fits(&record));
-        lever.evolve(sequence, &record, hash(sequence));
+        lever.evolve(sequence, record.at, &record, hash(sequence));
     }
     lever
 }
@@ -83,4 +83,17 @@ fn an_engaged_lever_says_who_engaged_it_first_and_why() {
     assert_eq!((engaged.sequence, engaged.append, engaged.reason.as_str()), (1, append(1), "at 1"));
     assert_eq!(engaged.actor.unwrap().as_str(), "ann");
     assert_eq!((lever.revision, lever.head), (2, hash(2)));
+}
+
+#[test]
+fn a_lever_is_renewed_at_half_of_what_the_log_keeps_whether_or_not_it_is_engaged() {
+    let half = UnixMillis(1).plus(LOG_KEEPS / 2);
+    assert_eq!(Lever::default().renewal(half), None);
+    let held = folded(&[("r1", ENGAGE)]);
+    assert_eq!(held.renewal(UnixMillis(half.0 - 1)), None);
+    let engaged = held.engaged.clone();
+    assert!(engaged.is_some());
+    assert_eq!(held.renewal(half), Some(LeverEvent::Renewed { engaged }));
+    let free = folded(&[("r1", ENGAGE), ("r2", RELEASE)]);
+    assert_eq!(free.renewal(half.plus(LOG_KEEPS)), Some(LeverEvent::Renewed { engaged: None }));
 }

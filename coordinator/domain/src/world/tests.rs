@@ -1,5 +1,7 @@
 //! Where levers and sessions meet, and what a tenant's shims have to have seen.
 
+mod retention;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -215,7 +217,8 @@ fn torn(scenario: &mut Scenario, scope: &Scope) -> Applied {
             event: LeverEvent::Released { reason: "out".to_owned() },
         }],
     };
-    scenario.world.apply(sequence, &Entry::Lever(scope.clone(), record), hash(sequence))
+    let entry = Entry::Lever(scope.clone(), record);
+    scenario.world.apply(sequence, UnixMillis(0), &entry, hash(sequence))
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn a_record_that_can_not_be_read_damages_its_session_and_no_other() {
     let garbage = |scenario: &mut Scenario, key: &SessionKey| {
         let sequence = scenario.world.applied + 1;
         let entry = Entry::Unreadable(key.clone(), "garbage".to_owned());
-        scenario.world.apply(sequence, &entry, hash(sequence))
+        scenario.world.apply(sequence, UnixMillis(0), &entry, hash(sequence))
     };
     let mut scenario = running();
     let key = scenario.key.clone();

@@ -296,7 +296,9 @@ impl Machine {
         let now = self.now;
         let Replica { world, ages, .. } = &mut self.replicas[replica];
         let sequence = world.applied + 1;
-        world.apply(sequence, entry, hash(sequence, entry));
+        // A second passes between two records.
+        let time = UnixMillis(1000 * sequence);
+        world.apply(sequence, time, entry, hash(sequence, entry));
         let Entry::Session(_, record) = entry else { return };
         for recorded in &record.events {
             if let Event::GrantIssued { holder, req_no, permits, .. } = &recorded.event {

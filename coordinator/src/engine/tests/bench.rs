@@ -48,7 +48,9 @@ pub(super) enum Fate {
 pub(super) struct Bench {
     pub(super) engines: Vec<Engine>,
     alive: Vec<bool>,
-    log: Vec<(AppendId, Write)>,
+    pub(super) log: Vec<(AppendId, Write)>,
+    /// Records up to this sequence are kept no more.
+    expired: usize,
     held: VecDeque<(usize, AppendId, Write)>,
     fate: Fate,
     now: Now,
@@ -147,6 +149,7 @@ impl Bench {
             engines: vec![],
             alive: vec![],
             log: vec![],
+            expired: 0,
             held: VecDeque::new(),
             fate: Fate::Commit,
             now: Now { boot: BootNanos(1_000_000_000), wall: UnixMillis(1_000_000) },
@@ -191,7 +194,7 @@ impl Bench {
             seed: 11 + index as u64,
         };
         let mut engine = Engine::new(identity, World::default(), Archive::default());
-        for (sequence, (id, write)) in (1..).zip(&self.log) {
+        for (sequence, (id, write)) in (1..).zip(&self.log).skip(self.expired) {
             engine.handle(self.now, logged(sequence, *id, write));
         }
         engine.handle(self.now, Input::CaughtUp);
@@ -212,7 +215,9 @@ impl Bench {
         self.log.push((AppendId([3; 16]), Write::Barrier));
         let entry = Box::new(Entry::Unreadable(key(), "garbage".into()));
         let (sequence, hash) = (self.log.len() as u64, Hash::default());
-        self.engines[0].handle(self.now, Input::Logged { sequence, append: None, entry, hash });
+        let time = self.now.wall;
+        self.engines[0]
+            .handle(self.now, Input::Logged { sequence, time, append: None, entry, hash });
         self.settle();
     }
 
@@ -228,6 +233,22 @@ impl Bench {
             }
             self.settle();
         }
+    }
+
+    /// Every record up to this sequence expires.
+    pub(super) fn expire(&mut self, sequence: usize) {
+        self.expired = sequence;
+    }
+
+    /// Time passes at once.
+    pub(super) fn leap(&mut self, duration: Duration) {
+        let Now { boot, wall } = self.now;
+        self.now = Now { boot: boot.plus(duration), wall: wall.plus(duration) };
+    }
+
+    /// The wall clock is set to another time.
+    pub(super) fn set_wall(&mut self, wall: UnixMillis) {
+        self.now.wall = wall;
     }
 
     /// Time passes in small steps, with ticks.
@@ -315,7 +336,8 @@ impl Bench {
             (Write::Lever(a, ..), Write::Lever(b, ..)) => a == b,
             (Write::Barrier | Write::Session(..) | Write::Lever(..), _) => false,
         };
-        self.log.iter().rposition(|(_, other)| same(other)).map_or(0, |at| at as u64 + 1)
+        let newest = self.log.iter().rposition(|(_, other)| same(other));
+        newest.filter(|at| *at >= self.expired).map_or(0, |at| at as u64 + 1)
     }
 
     fn token(&mut self) -> Token {
@@ -382,7 +404,7 @@ impl Bench {
         self.send(0, shim, Request::Hello(Hello { sticky_aborts, ..hello(shim) }))
     }
 
-    fn order(&mut self, request: &str, kind: OrderKind) -> Token {
+    pub(super) fn order(&mut self, request: &str, kind: OrderKind) -> Token {
         let token = self.token();
         let request = RequestId::new(request).unwrap();
         let order = Order { request, actor: "tester".parse().unwrap(), kind };
@@ -463,14 +485,15 @@ impl Bench {
 }
 
 fn logged(sequence: u64, id: AppendId, write: &Write) -> Input {
-    let entry = match write.clone() {
-        Write::Session(key, _, record) => Entry::Session(key, record),
-        Write::Lever(scope, _, record) => Entry::Lever(scope, record),
-        Write::Barrier => Entry::Other,
+    // Stored in the moment in which it was written.
+    let (time, entry) = match write.clone() {
+        Write::Session(key, _, record) => (record.at, Entry::Session(key, record)),
+        Write::Lever(scope, _, record) => (record.at, Entry::Lever(scope, record)),
+        Write::Barrier => (UnixMillis(0), Entry::Other),
     };
     let mut hash = Hash::default();
     hash[..8].copy_from_slice(&sequence.to_le_bytes());
-    Input::Logged { sequence, append: Some(id), entry: Box::new(entry), hash }
+    Input::Logged { sequence, time, append: Some(id), entry: Box::new(entry), hash }
 }
 
 fn expected(write: &Write) -> u64 {

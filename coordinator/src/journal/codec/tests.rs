@@ -11,7 +11,8 @@ use std::time::Duration;
 use squall_domain::event::{
     AbortCause, BoundScope, DrainReason, Ending, ProofKind, Recorded, Totals,
 };
-use squall_proto::vocabulary::id::{AppendId, Incarnation, SessionKey, TenantId};
+use squall_domain::lever::Engaged;
+use squall_proto::vocabulary::id::{Actor, AppendId, Incarnation, SessionKey, TenantId};
 use squall_proto::vocabulary::message::GrantScope;
 use squall_proto::vocabulary::session::{SessionDraft, SessionSpec};
 use squall_proto::vocabulary::time::UnixMillis;
@@ -270,12 +271,25 @@ fn lever_records() -> Vec<(String, Record<LeverEvent>)> {
     let events = [
         ("engaged", LeverEvent::Engaged { reason: reason() }),
         ("released", LeverEvent::Released { reason: reason() }),
+        ("renewed", LeverEvent::Renewed { engaged: Some(engaged(command().map(|by| by.actor))) }),
+        ("renewed-by-nobody", LeverEvent::Renewed { engaged: Some(engaged(None)) }),
+        ("renewed-released", LeverEvent::Renewed { engaged: None }),
     ];
     let record = |event| Record {
         totals: Totals::default(),
         ..record(vec![Recorded { command: command(), event }])
     };
     events.map(|(name, event)| (format!("v{VERSION}-lever-{name}"), record(event))).to_vec()
+}
+
+fn engaged(actor: Option<Actor>) -> Engaged {
+    Engaged {
+        sequence: 77,
+        append: AppendId(*b"an append's id 2"),
+        reason: "drill".to_owned(),
+        actor,
+        at: UnixMillis(1_795_200_000_456),
+    }
 }
 
 fn record<E>(events: Vec<Recorded<E>>) -> Record<E> {

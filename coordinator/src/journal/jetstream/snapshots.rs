@@ -4,8 +4,6 @@
 //! doesn't fit its chunks, or is of another log, is no snapshot. Everything is read from the leader: direct reads may be
 //! stale (docs/nats.md, pitfall 5).
 
-use std::time::Duration;
-
 use async_nats::jetstream::context::{Context, CreateKeyValueErrorKind};
 use async_nats::jetstream::kv::{self, Store, UpdateErrorKind};
 use async_nats::jetstream::message::StreamMessage;
@@ -15,6 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use squall_proto::subject::SNAPSHOTS_BUCKET;
 use squall_proto::vocabulary::id::LogId;
+use squall_proto::vocabulary::limits::LOG_KEEPS;
 
 use super::super::{ReadError, SNAPSHOT_BYTES_MAX, SaveError, Snapshot};
 use super::{OpenError, Settings, chain};
@@ -23,8 +22,6 @@ use super::{OpenError, Settings, chain};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks on their way at once.
 const CHUNKS_IN_FLIGHT: usize = 4;
-/// Snapshots are kept as long as the log: an older one could not be followed up from it.
-const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 const MANIFEST: &str = "manifest";
 
 /// What is written last: all that is needed to find the chunks and to distrust them.
@@ -56,7 +53,8 @@ pub(super) async fn ensure(api: &Context, settings: &Settings) -> Result<(), Ope
         bucket: SNAPSHOTS_BUCKET.to_owned(),
         description: "Squall: projection of the log, and chunks of it".to_owned(),
         history: 1,
-        max_age: AGE_MAX,
+        // As long as the log: an older one could not be followed up from it.
+        max_age: LOG_KEEPS,
         max_bytes: i64::try_from(settings.snapshots_bytes_max).unwrap_or(i64::MAX),
         storage: StorageType::File,
         num_replicas: settings.replicas,

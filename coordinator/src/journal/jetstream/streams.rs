@@ -11,6 +11,7 @@ use async_nats::jetstream::stream::{
 };
 use squall_proto::subject::{EVIDENCE_STREAM, Filter, LOG_STREAM};
 use squall_proto::vocabulary::id::LogId;
+use squall_proto::vocabulary::limits::LOG_KEEPS;
 
 use super::{OpenError, Settings, chain};
 
@@ -22,8 +23,6 @@ pub const ID_KEY: &str = "squall.log_id";
 const SCHEMA: &str = "1";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long the log keeps a record. The longest session is 7 days; what must outlive this is appended again at half of it.
-const LOG_AGE_MAX: Duration = DAY.saturating_mul(30);
 /// How long evidence is kept: as long as the longest session, for its timeline.
 const EVIDENCE_AGE_MAX: Duration = DAY.saturating_mul(7);
 /// How long a message id is known: JetStream's default, and far longer than anyone repeats a write.
@@ -34,7 +33,7 @@ const UNLIMITED: i64 = -1;
 /// The log: nothing in it is ever changed, discarded or removed before its time.
 pub(super) fn log(settings: &Settings) -> Config {
     Config {
-        max_age: LOG_AGE_MAX,
+        max_age: LOG_KEEPS,
         max_bytes: settings.log_bytes_max.map_or(UNLIMITED, clamp),
         discard: DiscardPolicy::New,
         deny_delete: true,
