@@ -11,6 +11,9 @@ use squall_proto::vocabulary::session::{
 use squall_tests::coordinator::{Replica, Site};
 use squall_tests::nats::{Cluster, Options, Server};
 use squall_tests::speaker::Speaker;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 fn key() -> SessionKey {
     SessionKey { tenant: tenant(), session: "main".parse().expect("a token") }
@@ -143,6 +146,59 @@ async fn a_strict_session_is_refused_on_a_log_that_does_not_sync_unless_the_oper
     let error = replica.command(&key(), "start", ClientCommand::Start).await.unwrap_err();
     assert!(error.to_string().contains("sync_interval: always"), "{error}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_session_starts_as_soon_as_the_servers_say_how_they_sync() -> Result<()> {
+    let server = Server::start(&Options { sync_always: true, ..Options::default() }).await?;
+    let monitoring = Gate::before(&server).await?;
+    let site = Site { monitoring: vec![monitoring.url()], ..Site::on_server(&server) };
+    let replica = Replica::start(&site).await?;
+    assert!(!replica.coordinator.facts.sync_always, "nobody could be asked");
+    let _speaker = Speaker::join(&site, "acme", 1).await?;
+    replica.create(&key(), spec(3)).await?;
+    let start = async || replica.command(&key(), "start", ClientCommand::Start).await;
+    let error = start().await.unwrap_err();
+    assert!(error.to_string().contains("sync_interval: always"), "{error}");
+    monitoring.open();
+    replica.wait("a start", async |_| start().await.ok()).await
+}
+
+/// Stands before a server's monitoring port, and lets nobody through before it is opened.
+struct Gate {
+    port: u16,
+    is_open: watch::Sender<bool>,
+}
+
+impl Gate {
+    async fn before(server: &Server) -> Result<Self> {
+        let server = server.monitoring_url().trim_start_matches("http://").to_owned();
+        let listener = squall_tests::nats::free_port()?;
+        let (is_open, opened) = watch::channel(false);
+        let gate = Self { port: listener.local_addr()?.port(), is_open };
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                // Whoever comes before it is open is sent away at once.
+                if !*opened.borrow() {
+                    continue;
+                }
+                let server = server.clone();
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await?;
+                    copy_bidirectional(&mut caller, &mut server).await
+                });
+            }
+        });
+        Ok(gate)
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn open(&self) {
+        self.is_open.send_replace(true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ mod request;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -212,8 +214,9 @@ pub struct Identity {
     pub replica: ReplicaId,
     /// The log that it folds.
     pub log: LogId,
-    /// Whether every server of the log writes through to disk.
-    pub log_is_synced: bool,
+    /// Whether every server of the log is known to write through to disk. Servers that don't answer at the start may say so
+    /// later; whoever asks them sets it then, once.
+    pub log_is_synced: Arc<AtomicBool>,
     /// Whether the transport vouches for shims (accounts with credentials of their own). What an unauthenticated sender
     /// claims is never taken for damage of the log.
     pub shims_are_vouched_for: bool,

@@ -3,10 +3,12 @@
 //! Everything is opened and checked here, before any door opens; the doors are the caller's business.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use squall_proto::vocabulary::id::ReplicaId;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,6 +20,10 @@ use crate::replica::{self, Handle, HostClock};
 
 /// How often the log's servers are asked how they sync: one that is lazy says so at once, one that is busy takes up to 2 s.
 const ASKS: usize = 3;
+/// First and longest wait before they are asked again after that, one question at a time: soon for one that was away for a
+/// moment, and seldom for one that is lazy and stays so.
+const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(60);
 
 /// Why a coordinator could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +63,11 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Co
     let facts = facts(&*journal).await?;
     let replica = replica_id();
     let (bus, received) = Bus::open(&address, replica.clone()).await?;
+    let log_is_synced = Arc::new(AtomicBool::new(facts.sync_always));
     let identity = Identity {
         replica: replica.clone(),
         log: facts.log_id.clone(),
-        log_is_synced: facts.sync_always,
+        log_is_synced: Arc::clone(&log_is_synced),
         // All shims share one account so far: a subject says who speaks, but nothing keeps another one from using it.
         shims_are_vouched_for: false,
         seed: rand::random(),
@@ -72,6 +79,10 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Co
         received,
         clock: Arc::new(HostClock),
     };
+    if !facts.sync_always {
+        let known = ask_again(Arc::clone(&journal), log_is_synced);
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(known));
+    }
     let (handle, task) = replica::run(settings, shutdown);
     Ok(Coordinator { handle, journal, facts, replica, task })
 }
@@ -87,6 +98,23 @@ async fn facts(journal: &dyn Journal) -> Result<LogFacts, ReadError> {
         facts = journal.facts().await?;
     }
     Ok(facts)
+}
+
+/// Asks until every server that holds the log says that it writes through: one that is down now, or comes to the stream later,
+/// must not have strict sessions refused for ever.
+async fn ask_again(journal: Arc<dyn Journal>, log_is_synced: Arc<AtomicBool>) {
+    let mut pause = ASK_AGAIN_FIRST;
+    loop {
+        sleep(pause).await;
+        match journal.facts().await {
+            Ok(facts) if facts.sync_always => break,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the log doesn't say what it is"),
+        }
+        pause = (pause * 2).min(ASK_AGAIN_LONGEST);
+    }
+    log_is_synced.store(true, Ordering::Relaxed);
+    tracing::info!("every server of the log writes through: strict sessions may start");
 }
 
 /// New at each start, and sorted by it: what an old life of this process said is never taken for this one's.

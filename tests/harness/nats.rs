@@ -21,6 +21,7 @@ use async_nats::jetstream::context::ContextBuilder;
 use futures::future::join_all;
 use serde_json::Value;
 use squall::journal::jetstream::{Address, Connection, fetch_varz};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use config::{Ports, Routes};
@@ -336,6 +337,16 @@ impl Cluster {
         }
         bail!("no leader of {stream}")
     }
+}
+
+/// Listens on a port that is free, below the ephemeral range.
+///
+/// # Errors
+/// If none was found.
+pub fn free_port() -> Result<TcpListener> {
+    let (_, listener) = config::free_port()?;
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
 }
 
 /// A plain client with the settings of a coordinator's connection, for what a test does on its own.

@@ -1,6 +1,7 @@
 //! What clients want done and want to know.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use squall_domain::event::{CommandKind, CommandRef, Event, Hash, LeverEvent, Recorded};
 use squall_domain::lever::{Lever, Scope};
@@ -319,7 +320,8 @@ impl Engine {
         let engaged = self.world.engaged_for(session).and_then(|(scope, lever)| {
             lever.engaged.as_ref().map(|engaged| (scope.to_string(), engaged.reason.clone()))
         });
-        Outlook { shims, inapplicable, log_is_synced: self.identity.log_is_synced, engaged }
+        let log_is_synced = self.identity.log_is_synced.load(Ordering::Relaxed);
+        Outlook { shims, inapplicable, log_is_synced, engaged }
     }
 
     pub(super) fn query(&mut self, now: Now, token: Token, query: Query) {

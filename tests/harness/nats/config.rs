@@ -34,7 +34,7 @@ impl Ports {
     }
 }
 
-fn free_port() -> Result<(u16, TcpListener)> {
+pub(super) fn free_port() -> Result<(u16, TcpListener)> {
     (0..PORT_TRIES)
         .find_map(|_| {
             let port = rand::random_range(PORTS);

@@ -189,7 +189,7 @@ impl Bench {
         let identity = Identity {
             replica: ReplicaId::new(format!("replica-{index}")).unwrap(),
             log: "log-1".parse().unwrap(),
-            log_is_synced: false,
+            log_is_synced: Default::default(),
             shims_are_vouched_for: true,
             seed: 11 + index as u64,
         };
