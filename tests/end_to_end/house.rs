@@ -1,16 +1,22 @@
 //! Servers, replicas and agents, and the session that they run.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use squall::engine::{SessionView, Stage, owner};
 use squall_domain::session::ClientCommand;
-use squall_proto::subject::{LOG_STREAM, Partition};
+use squall_proto::subject::{Filter, LOG_STREAM, Partition, Subject};
+use squall_proto::vocabulary::blast_radius::Strictness;
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
+use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::session::{
     ExperimentDraft, FaultDraft, LatencyDraft, SafetyDraft, SessionDraft, SessionSpec, TargetDraft,
 };
 use squall_tests::agents::{Agent, Record};
-use squall_tests::coordinator::{Replica, Site};
-use squall_tests::nats::{Cluster, Options, Server};
+use squall_tests::coordinator::{PATIENCE, Replica, Site};
+use squall_tests::nats::{Cluster, Options, Server, connect};
+use tokio::time::timeout;
 
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 
@@ -46,6 +52,21 @@ impl House {
     pub(crate) async fn start_replicas(&mut self, count: usize) -> Result<()> {
         for _ in 0..count {
             self.replicas.push(Replica::start(&self.site).await?);
+        }
+        timeout(PATIENCE, self.all_are_heard()).await.context("a replica is silent")?
+    }
+
+    /// Waits until every replica, the last one included, said twice that it lives: then each has heard all of them, and only
+    /// one takes itself for the owner of a partition.
+    async fn all_are_heard(&self) -> Result<()> {
+        let client = connect(self.site.urls.clone()).await?;
+        let mut voices = client.subscribe(Filter::Alive.to_string()).await?;
+        let mut heard: HashMap<Subject, usize> = HashMap::new();
+        let subject =
+            |replica: &Replica| Subject::Alive { replica: replica.coordinator.replica.clone() };
+        while self.replicas.iter().any(|replica| heard.get(&subject(replica)) < Some(&2)) {
+            let voice = voices.next().await.context("the connection ended")?;
+            *heard.entry(voice.subject.parse()?).or_default() += 1;
         }
         Ok(())
     }
@@ -97,7 +118,11 @@ impl House {
 
     /// A session that runs. It is refused until the shims were heard, and tried again.
     pub(crate) async fn start(&self, budget: u32) -> Result<()> {
-        self.first().create(&key(), spec(budget)).await?;
+        self.start_as(budget, Strictness::Strict).await
+    }
+
+    pub(crate) async fn start_as(&self, budget: u32, strictness: Strictness) -> Result<()> {
+        self.first().create(&key(), spec(budget, strictness)).await?;
         self.command(self.first(), "start", ClientCommand::Start).await
     }
 
@@ -167,7 +192,7 @@ pub(crate) fn key() -> SessionKey {
 }
 
 /// Every call is chosen: agents want far more than the budget.
-fn spec(budget: u32) -> SessionSpec {
+fn spec(budget: u32, strictness: Strictness) -> SessionSpec {
     let fault = FaultDraft {
         latency: Some(LatencyDraft { fixed_ms: Some(20), ..Default::default() }),
         ..Default::default()
@@ -178,6 +203,7 @@ fn spec(budget: u32) -> SessionSpec {
         safety: SafetyDraft {
             blast_radius: Some("multi_tenant".into()),
             max_affected_requests: Some(budget),
+            strictness: Some(strictness.name().to_owned()),
             ..Default::default()
         },
         ..Default::default()

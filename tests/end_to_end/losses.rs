@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use squall::replica::{Clock, HostClock};
+use squall_proto::vocabulary::blast_radius::Strictness;
 use squall_tests::agents::{Agent, changed_during};
 use squall_tests::coordinator::{Replica, wait};
 
@@ -9,15 +10,28 @@ use crate::house::House;
 
 super::on_both_houses!(
     without_a_coordinator_every_agent_is_left_alone_and_with_a_new_one_chaos_goes_on,
+    without_a_coordinator_an_eventual_session_rests_as_well,
     a_server_that_leads_the_log_is_killed_and_comes_back,
 );
 
 /// All replicas at once; as many new ones know everything from the log.
 async fn without_a_coordinator_every_agent_is_left_alone_and_with_a_new_one_chaos_goes_on(
+    house: House,
+) -> Result<()> {
+    coordinators_are_lost_and_come_back(house, Strictness::Strict).await
+}
+
+/// Permits run out by themselves. Here is nothing but the lease.
+async fn without_a_coordinator_an_eventual_session_rests_as_well(house: House) -> Result<()> {
+    coordinators_are_lost_and_come_back(house, Strictness::Eventual).await
+}
+
+async fn coordinators_are_lost_and_come_back(
     mut house: House,
+    strictness: Strictness,
 ) -> Result<()> {
     let agents = house.agents(4)?;
-    house.start(100_000).await?;
+    house.start_as(100_000, strictness).await?;
     house.injections(20).await?;
     let lost = house.replicas.len();
     house.replicas.drain(..).for_each(Replica::kill);
