@@ -55,6 +55,9 @@ pub(crate) enum Error {
     /// The caller's deadline is over.
     #[error("the deadline of the call is over")]
     Deadline,
+    /// The whole log can't be trusted.
+    #[error("the log is damaged, every session is stopped: {0}")]
+    LogDamaged(String),
     /// A record of the log can't be read.
     #[error("read the log: {0}")]
     Log(String),
@@ -85,6 +88,7 @@ impl From<Error> for Status {
             Error::Deadline => {
                 detailed(Code::DeadlineExceeded, &message, "DEADLINE_EXCEEDED", ErrorDetails::new())
             }
+            Error::LogDamaged(_) => log_damaged(&message),
             Error::Log(_) => {
                 detailed(Code::DataLoss, &message, "LOG_UNREADABLE", ErrorDetails::new())
             }
@@ -107,11 +111,16 @@ fn order(subject: &str, error: &OrderError, message: &str) -> Status {
             );
             detailed(Code::ResourceExhausted, message, "LOG_FULL", details)
         }
+        OrderError::LogDamaged(_) => log_damaged(message),
         OrderError::Unavailable(_) => detailed(Code::Unavailable, message, "UNAVAILABLE", retry()),
         OrderError::TimedOut(_) => {
             detailed(Code::DeadlineExceeded, message, "OUTCOME_UNKNOWN", retry())
         }
     }
+}
+
+fn log_damaged(message: &str) -> Status {
+    detailed(Code::DataLoss, message, "LOG_DAMAGED", ErrorDetails::new())
 }
 
 fn rejected(subject: &str, rejection: &Rejection, message: &str) -> Status {

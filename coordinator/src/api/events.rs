@@ -13,7 +13,7 @@ use squall_proto::wire::v1;
 use super::convert::event;
 use super::errors::Error;
 use super::state;
-use super::watch::{Until, is_over};
+use super::watch::{LOOK_AT_LEAST_EVERY, Until, is_over};
 use crate::engine::SessionView;
 use crate::journal::{Journal, TailEvent, codec};
 use crate::replica::Handle;
@@ -89,6 +89,7 @@ impl Reader {
             }
             tokio::select! {
                 event = self.tail.next() => self.take(event)?,
+                () = tokio::time::sleep(LOOK_AT_LEAST_EVERY), if self.follow => {}
                 error = self.until.over() => return Err(error),
             }
         }
@@ -98,6 +99,9 @@ impl Reader {
     async fn is_at_end(&mut self) -> Result<bool, Error> {
         if self.follow && !self.is_over {
             let view = state::session(&self.handle, &self.key).await?;
+            if let Some(why) = view.log_damage {
+                return Err(Error::LogDamaged(why));
+            }
             (self.newest, self.is_over) = (view.session.revision.max(self.newest), is_over(&view));
         }
         Ok(self.read >= self.newest && (self.is_over || !self.follow))

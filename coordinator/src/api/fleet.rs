@@ -16,9 +16,9 @@ use super::name::Parent;
 use super::page::{self, List};
 use super::watch::Until;
 use super::{Doors, Streamed, caller, convert, name, sessions, state};
-use crate::engine::{HaltView, Order, OrderKind, ShimView};
+use crate::engine::{FleetView, HaltView, Order, OrderKind, ShimView};
 
-/// Least time between two snapshots of the fleet: each looks at all shims and sessions.
+/// Least time between two snapshots of the fleet: each looks at all shims and live sessions.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The service over one replica.
@@ -35,7 +35,7 @@ impl Fleet {
         let size = page::size(&mut check, page_size);
         let cursor = list.cursor(&mut check, &page_token);
         let ((of, size), cursor) = check.finish(of.zip(size).zip(cursor))?;
-        let mut shims = self.shims(&of).await?;
+        let (mut shims, FleetView { losses, .. }) = self.seen(&of).await?;
         // Tokens hold no slash, so that tenant and name order like the pair.
         let place = |shim: &v1::Shim| (shim.tenant.clone(), shim.shim.clone());
         let after = cursor.as_ref().and_then(|cursor| cursor.split_once('/'));
@@ -47,20 +47,25 @@ impl Fleet {
         let last =
             shims.last().filter(|_| more).map(|shim| format!("{}/{}", shim.tenant, shim.shim));
         let next_page_token = last.map(|cursor| list.token(&cursor)).unwrap_or_default();
-        Ok(v1::ListShimsResponse { shims, next_page_token })
+        let losses = Some(convert::fleet::losses(losses));
+        Ok(v1::ListShimsResponse { shims, next_page_token, losses })
     }
 
-    async fn shims(&self, of: &Parent) -> Result<Vec<v1::Shim>, Error> {
-        let open = state::open_permits(&self.0.handle).await?;
-        let permits = |shim: &ShimView| {
-            open.get(&(shim.tenant.clone(), shim.shim.clone())).copied().unwrap_or(0)
-        };
+    async fn seen(&self, of: &Parent) -> Result<(Vec<v1::Shim>, FleetView), Error> {
         let fleet = state::fleet(&self.0.handle, of.tenant()).await?;
-        Ok(fleet.shims.iter().map(|shim| convert::fleet::shim(shim, permits(shim))).collect())
+        let permits = |shim: &ShimView| {
+            let key = (shim.tenant.clone(), shim.shim.clone());
+            fleet.open_permits.get(&key).copied().unwrap_or(0)
+        };
+        let shims = fleet.shims.iter();
+        Ok((shims.map(|shim| convert::fleet::shim(shim, permits(shim))).collect(), fleet))
     }
 
     async fn snapshot(&self, of: &Parent) -> Result<v1::FleetSnapshot, Error> {
-        let mut shims = self.shims(of).await?;
+        let (mut shims, FleetView { losses, log_damage, .. }) = self.seen(of).await?;
+        if let Some(why) = log_damage {
+            return Err(Error::LogDamaged(why));
+        }
         let halts = state::halts(&self.0.handle).await?;
         let shim_count = shims.len() as u64;
         shims.truncate(page::SIZE_MAX);
@@ -70,6 +75,7 @@ impl Fleet {
             shims,
             shim_count,
             halts: engaged(of, &halts),
+            losses: Some(convert::fleet::losses(losses)),
         })
     }
 

@@ -31,7 +31,7 @@ impl Ready {
 /// Reports the replica's health until `draining`, then that nothing is served.
 pub(crate) fn report(
     handle: Handle,
-    reporter: HealthReporter,
+    mut reporter: HealthReporter,
     draining: CancellationToken,
 ) -> Ready {
     let (sender, receiver) = watch::channel(Err("the coordinator is still starting".to_owned()));
@@ -59,6 +59,10 @@ pub(crate) fn report(
             });
         }
         set(&reporter, false).await;
+        // Whoever watches has been told, and would hold the server open until it is cut off.
+        for service in SERVICES {
+            reporter.clear_service_status(service).await;
+        }
     });
     Ready(receiver)
 }

@@ -1,10 +1,9 @@
 //! What the doors ask of the replica, with answers of the right type, and lists over bounded pieces.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
-use squall_domain::session::Phase;
-use squall_proto::vocabulary::id::{SessionKey, ShimId, TenantId};
+use squall_proto::vocabulary::id::{SessionKey, TenantId};
 
 use super::errors::Error;
 use super::filter::States;
@@ -98,23 +97,6 @@ pub(crate) async fn newest(
         sessions.push(session(handle, &key).await?);
     }
     Ok(Page { sessions, next })
-}
-
-/// Permits that shims hold, over all live sessions.
-pub(crate) async fn open_permits(
-    handle: &Handle,
-) -> Result<BTreeMap<(TenantId, ShimId), u64>, Error> {
-    let mut open: BTreeMap<(TenantId, ShimId), u64> = BTreeMap::new();
-    each(handle, None, |view| {
-        if matches!(view.session.phase, Phase::Running | Phase::Paused | Phase::Draining) {
-            for (holder, grant) in view.session.ledger.open_grants() {
-                let key = (holder.tenant.clone(), holder.shim.clone());
-                *open.entry(key).or_default() += u64::from(grant.permits);
-            }
-        }
-    })
-    .await?;
-    Ok(open)
 }
 
 /// Looks at every session, piece by piece.

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Least time between two looks at a session that changes all the time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Most time between two looks: what no change announces (clocks that run) is seen then.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 /// A snapshot, or why there is none.
 type Seen = Result<Arc<SessionView>, Error>;
@@ -153,7 +153,8 @@ struct Watcher {
 }
 
 /// Snapshots of a session: `first` at once, then every new state or stage at once, else four a second at most. Ends
-/// after the session has ended and its stop, if there is one, is proven.
+/// after the session has ended and its stop, if there is one, is proven; with an error when the whole log is damaged,
+/// since nothing proves anything any more then.
 pub(crate) fn session(
     watches: &Watches,
     first: SessionView,
@@ -174,6 +175,10 @@ pub(crate) fn session(
 
 impl Watcher {
     async fn next(&mut self) -> Result<Arc<SessionView>, Error> {
+        let sent = self.sent.as_ref().and_then(|(_, sent)| sent.log_damage.clone());
+        if let Some(why) = sent {
+            return Err(Error::LogDamaged(why));
+        }
         loop {
             let due = match &self.unsent {
                 Some(Ok(view)) => self.due(view),
@@ -193,8 +198,10 @@ impl Watcher {
     /// When this snapshot may be sent; `None` for at once.
     fn due(&self, view: &SessionView) -> Option<Instant> {
         let (at, sent) = self.sent.as_ref()?;
-        let is_urgent =
-            sent.session.phase != view.session.phase || sent.stage != view.stage || is_over(view);
+        let is_urgent = sent.session.phase != view.session.phase
+            || sent.stage != view.stage
+            || sent.log_damage != view.log_damage
+            || is_over(view);
         (!is_urgent).then(|| *at + EVERY)
     }
 
@@ -233,9 +240,19 @@ impl Watcher {
 
 /// Whether two looks at a session show different things, but for the time.
 fn differ(one: &SessionView, other: &SessionView) -> bool {
-    let SessionView { session, sums, samples, outstanding, stage, pushed_at, inert_by, at: _ } =
-        one;
-    session.revision != other.session.revision
+    let SessionView {
+        session,
+        sums,
+        samples,
+        outstanding,
+        stage,
+        pushed_at,
+        inert_by,
+        log_damage,
+        at: _,
+    } = one;
+    *log_damage != other.log_damage
+        || session.revision != other.session.revision
         || session.phase != other.session.phase
         || *stage != other.stage
         || *outstanding != other.outstanding

@@ -269,6 +269,9 @@ fn next(status: &Status) -> Option<String> {
             "set sync_interval: always on the nats-servers and let the coordinator see it (--nats-monitoring), or write \
              accept_lazy_log: true into the session's safety"
         }
+        "LOG_DAMAGED" | "LOG_UNREADABLE" => {
+            "every shim is inert once its lease is over; keep the log's data for whoever looks into it, and start on an empty log"
+        }
         "TOO_MANY_SESSIONS" => "stop or abort sessions that are not needed any more",
         "LOG_FULL" => "give the log's stream more room (max_bytes, or the disk)",
         "NOT_READY" | "UNAVAILABLE" | "OUTCOME_UNKNOWN" | "TOO_MANY_STREAMS"

@@ -1,7 +1,7 @@
 //! `squall fleet`: the shims that are there.
 
 use comfy_table::Cell;
-use squall_proto::wire::v1::{ListShimsRequest, ListShimsResponse, Shim};
+use squall_proto::wire::v1::{ListShimsRequest, ListShimsResponse, Losses, Shim};
 
 use super::Global;
 use super::client::{Client, request};
@@ -44,6 +44,7 @@ async fn shims(mut client: Client, parent: String) -> Result<ListShimsResponse, 
         };
         let page = client.fleet.list_shims(request(message)).await?.into_inner();
         all.shims.extend(page.shims);
+        all.losses = page.losses;
         all.next_page_token = page.next_page_token;
         if all.next_page_token.is_empty() {
             return Ok(all);
@@ -52,17 +53,46 @@ async fn shims(mut client: Client, parent: String) -> Result<ListShimsResponse, 
 }
 
 fn draw(listed: &ListShimsResponse, look: Look) -> String {
-    if listed.shims.is_empty() {
-        return "no shim is connected; an agent's process opts in with SQUALL_ENABLED=true"
-            .to_owned();
+    let shims = match listed.shims.as_slice() {
+        [] => {
+            "no shim is connected; an agent's process opts in with SQUALL_ENABLED=true\n".to_owned()
+        }
+        shims => {
+            let headings = [
+                "shim",
+                "life",
+                "environment",
+                "agents",
+                "tools",
+                "seams",
+                "allows",
+                "heard",
+                "permits",
+            ];
+            let mut table = table(look, &headings);
+            for shim in shims {
+                table.add_row(row(shim));
+            }
+            lines(&table)
+        }
+    };
+    match losses(&listed.losses.unwrap_or_default()) {
+        losses if losses.is_empty() => shims,
+        losses => format!("{shims}\n{}\n", look.paint.bad(&losses)),
     }
-    let headings =
-        ["shim", "life", "environment", "agents", "tools", "seams", "allows", "heard", "permits"];
-    let mut table = table(look, &headings);
-    for shim in &listed.shims {
-        table.add_row(row(shim));
-    }
-    lines(&table)
+}
+
+/// What the coordinator could not take in, in one line; empty when it took in everything.
+fn losses(losses: &Losses) -> String {
+    let Losses { orphan_records, rows_refused, samples_lost } = losses;
+    let told = [
+        (orphan_records, "records of the log that belong to no session"),
+        (rows_refused, "rows of counters found no room (sums are too low)"),
+        (samples_lost, "samples lost by shims (timelines have holes, counters don't)"),
+    ];
+    let told = told.iter().filter(|(count, _)| **count > 0);
+    let told: Vec<_> = told.map(|(count, what)| format!("{count} {what}")).collect();
+    if told.is_empty() { String::new() } else { format!("not taken in: {}", told.join("; ")) }
 }
 
 fn row(shim: &Shim) -> Vec<Cell> {
@@ -100,6 +130,17 @@ mod tests {
         };
         let listed = ListShimsResponse { shims: vec![shim], ..ListShimsResponse::default() };
         insta::assert_snapshot!(draw(&listed, Look::PLAIN));
+    }
+
+    #[test]
+    fn what_was_not_taken_in_is_told_and_nothing_is_told_of_zeros() {
+        let none = Losses::default();
+        let some = Losses { orphan_records: 2, samples_lost: 7, ..none };
+        let listed = |losses| ListShimsResponse { losses: Some(losses), ..Default::default() };
+        assert!(!draw(&listed(none), Look::PLAIN).contains("not taken in"));
+        let told = draw(&listed(some), Look::PLAIN);
+        assert!(told.contains("not taken in: 2 records"), "{told}");
+        assert!(told.contains("7 samples") && !told.contains("rows"), "{told}");
     }
 
     #[test]

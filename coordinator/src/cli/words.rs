@@ -48,6 +48,18 @@ pub(super) fn kinds(numbers: &[i32]) -> String {
     }
 }
 
+/// What kind of call a seam sees: `tool`.
+pub(super) fn point(number: i32) -> String {
+    let name = v1::Point::try_from(number).unwrap_or_default().as_str_name();
+    name.trim_start_matches("POINT_").to_lowercase()
+}
+
+/// The shape of contents at a seam: `json`.
+pub(super) fn shape(number: i32) -> String {
+    let name = v1::Shape::try_from(number).unwrap_or_default().as_str_name();
+    name.trim_start_matches("SHAPE_").to_lowercase()
+}
+
 /// The first names of a list, and how many more there are.
 pub(super) fn list(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");

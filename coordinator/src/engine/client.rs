@@ -73,6 +73,9 @@ pub enum OrderError {
     /// The log has no room. Nothing was stored.
     #[error("the log is full, nothing was stored: {0}")]
     LogFull(String),
+    /// The whole log can't be trusted. Nothing was stored, and nothing will be.
+    #[error("the log is damaged, every session is stopped and nothing can be stored: {0}")]
+    LogDamaged(String),
     /// Not now. Nothing was stored.
     #[error("not available now: {0}")]
     Unavailable(String),
@@ -180,11 +183,13 @@ impl Order {
 impl Engine {
     pub(super) fn order(&mut self, now: Now, token: Token, order: Order) {
         if !self.is_live() {
-            let why = self
-                .log_damage
-                .clone()
-                .unwrap_or_else(|| "the coordinator is still reading the log".to_owned());
-            self.out(Output::Ordered(token, Err(OrderError::Unavailable(why))));
+            let refusal = match &self.log_damage {
+                Some(why) => OrderError::LogDamaged(why.clone()),
+                None => {
+                    OrderError::Unavailable("the coordinator is still reading the log".to_owned())
+                }
+            };
+            self.out(Output::Ordered(token, Err(refusal)));
             return;
         }
         let append = self.append_id();
@@ -271,7 +276,9 @@ impl Engine {
         session: Option<&Session>,
     ) -> Result<Vec<Event>, Rejection> {
         match (&order.kind, session) {
-            (OrderKind::Create { spec, digest, .. }, None) => self.create(order, spec, *digest),
+            (OrderKind::Create { key, spec, digest }, None) => {
+                self.create(order, key, spec, *digest)
+            }
             (OrderKind::Create { key, digest, .. }, Some(session)) => {
                 let repeated = session.commands.done(&order.request, CommandKind::Create)?
                     && session.digest == *digest;
@@ -300,11 +307,18 @@ impl Engine {
     fn create(
         &mut self,
         order: &Order,
+        key: &SessionKey,
         spec: &Arc<SessionSpec>,
         digest: Hash,
     ) -> Result<Vec<Event>, Rejection> {
         if self.world.session_count() >= SESSIONS_MAX {
             return Err(Rejection::TooManySessions(SESSIONS_MAX));
+        }
+        if self.has_created(key, &order.request) {
+            return Err(Rejection::RequestReused {
+                request: order.request.clone(),
+                before: CommandKind::Create,
+            });
         }
         // The seed is drawn from the request, so that a repeated decision is the same one.
         let bytes = blake3::keyed_hash(&digest, order.request.as_str().as_bytes());
@@ -313,6 +327,15 @@ impl Engine {
             *bytes.as_bytes().first_chunk().expect("a BLAKE3 hash has 32 bytes"),
         ) ^ salt;
         Ok(vec![Session::created(Arc::clone(spec), seed, digest)])
+    }
+
+    /// Whether the request made another session of the log tenant. Two creates that run at the same time are ordered by
+    /// nothing, so only what is folded is found; either of them does what it says.
+    fn has_created(&self, key: &SessionKey, request: &RequestId) -> bool {
+        self.world
+            .sessions()
+            .filter(|session| session.key.tenant == key.tenant)
+            .any(|session| matches!(session.commands.done(request, CommandKind::Create), Ok(true)))
     }
 
     fn outlook(&self, session: &Session) -> Outlook {
@@ -343,10 +366,7 @@ impl Engine {
                     .collect();
                 Answer::Sessions(found.into_iter().map(|session| self.view(now, session)).collect())
             }
-            Query::Fleet(tenant) => Answer::Fleet(FleetView {
-                shims: self.fleet.view(now, tenant.as_ref()),
-                losses: self.losses(),
-            }),
+            Query::Fleet(tenant) => Answer::Fleet(self.fleet_view(now, tenant.as_ref())),
             Query::Halts => Answer::Halts(self.halts()),
             Query::Health => Answer::Health(self.health()),
         };

@@ -1,5 +1,6 @@
 //! What clients see of the state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use squall_domain::evidence::{SessionEvidence, Sums};
@@ -43,6 +44,8 @@ pub struct SessionView {
     pub inert_by: Option<UnixMillis>,
     /// When this was true.
     pub at: UnixMillis,
+    /// Why the whole log can't be trusted any more: nothing will follow.
+    pub log_damage: Option<String>,
 }
 
 /// The connected shims.
@@ -50,8 +53,12 @@ pub struct SessionView {
 pub struct FleetView {
     /// By tenant and name.
     pub shims: Vec<ShimView>,
+    /// Permits that shims hold, over all sessions and lives, whether they are connected or not.
+    pub open_permits: BTreeMap<(TenantId, ShimId), u64>,
     /// What could not be taken in, whoever's it was.
     pub losses: Losses,
+    /// Why the whole log can't be trusted any more: nothing will follow.
+    pub log_damage: Option<String>,
 }
 
 /// What the log and the shims said and a replica could not take in. All 0 as long as every count is whole.
@@ -113,10 +120,27 @@ impl Engine {
             inert_by,
             at: now.wall,
             session,
+            log_damage: self.log_damage.clone(),
         }
     }
 
-    pub(super) fn losses(&self) -> Losses {
+    pub(super) fn fleet_view(&self, now: Now, tenant: Option<&TenantId>) -> FleetView {
+        let mut open_permits: BTreeMap<(TenantId, ShimId), u64> = BTreeMap::new();
+        for session in self.world.sessions().filter(|session| session.phase.is_live()) {
+            for (Holder { tenant, shim, incarnation: _ }, grant) in session.ledger.open_grants() {
+                let open = open_permits.entry((tenant.clone(), shim.clone())).or_default();
+                *open += u64::from(grant.permits);
+            }
+        }
+        FleetView {
+            shims: self.fleet.view(now, tenant),
+            open_permits,
+            losses: self.losses(),
+            log_damage: self.log_damage.clone(),
+        }
+    }
+
+    fn losses(&self) -> Losses {
         Losses {
             orphan_records: self.world.orphans,
             rows_refused: self.archive.rows_refused(),

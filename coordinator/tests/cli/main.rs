@@ -1,5 +1,6 @@
 //! The real program, as people and programs run it: on a `squall dev` of its own, with a real nats-server.
 
+mod damage;
 mod program;
 mod shim;
 mod stops;
@@ -95,6 +96,7 @@ async fn programs_read_json_with_the_names_of_the_contract() -> Result<()> {
     assert_eq!((&report["overshoot"], &report["applied"]), (&Value::from(0), &Value::from(0)));
     let fleet = dev.json(&["fleet"]).await?;
     assert_eq!(fleet["shims"], Value::Array(vec![]));
+    assert_eq!(fleet["losses"]["orphan_records"], 0);
 
     let log = dev.squall(&["session", "log", "first", "--output", "json"]).await?.done()?;
     let kinds: Result<Vec<_>, _> = log.lines().map(serde_json::from_str::<Value>).collect();
@@ -118,6 +120,12 @@ async fn what_is_refused_says_why_and_what_to_do_next() -> Result<()> {
     let other = SESSION.replace("20", "21");
     let reused = dev.squall_with(&other, &create).await?.failed(2)?;
     assert!(reused.contains("request_id"), "{reused}");
+    let mut elsewhere = create;
+    elsewhere[5] = "second";
+    let reused = dev.squall_with(SESSION, &elsewhere).await?.failed(2)?;
+    assert!(reused.contains("request_id was used before"), "{reused}");
+    let reused = dev.squall_with(SESSION, &[&create[..4], &create[6..]].concat()).await?;
+    assert!(reused.failed(2)?.contains("request_id was used before"));
     let exists = dev.squall_with(SESSION, &create[..6]).await?.failed(1)?;
     assert!(exists.contains("exists already") && exists.contains("next:"), "{exists}");
 

@@ -125,6 +125,11 @@ impl Dev {
         serve(&self.nats_url, self.url.trim_start_matches("http://")).await
     }
 
+    /// Where its doors are.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Where its shims connect.
     pub(crate) fn nats_url(&self) -> &str {
         &self.nats_url

@@ -6,7 +6,7 @@ use squall_proto::vocabulary::message::Hello;
 use squall_proto::wire::v1;
 
 use super::{duration, timestamp};
-use crate::engine::{HaltView, ShimView};
+use crate::engine::{HaltView, Losses, ShimView};
 
 /// A shim as clients see it, with the permits that it holds.
 pub(crate) fn shim(view: &ShimView, open_permits: u64) -> v1::Shim {
@@ -26,6 +26,12 @@ pub(crate) fn shim(view: &ShimView, open_permits: u64) -> v1::Shim {
         plan_sequence: plan.unwrap_or(0),
         open_permits,
     }
+}
+
+/// What could not be taken in.
+pub(crate) fn losses(losses: Losses) -> v1::Losses {
+    let Losses { orphan_records, rows_refused, samples_lost } = losses;
+    v1::Losses { orphan_records, rows_refused, samples_lost }
 }
 
 /// The number of a kind.

@@ -1,8 +1,10 @@
 //! The kinds of experiments. Names, types and descriptions of their parameters come from the drafts that session files
-//! are read into, defaults from checking an empty draft: nothing is written down twice.
+//! are read into, defaults from checking an empty draft, seams from what decides at a start: nothing is written down twice.
 
-use serde_json::{Map, Value};
-use squall_proto::vocabulary::fault::FaultKind;
+mod seams;
+
+use serde_json::{Map, Value, json};
+use squall_proto::vocabulary::fault::{Fault, FaultKind};
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::session::{ExperimentDraft, FaultDraft, SafetyDraft, SessionDraft};
 use squall_proto::wire::v1;
@@ -22,12 +24,12 @@ fn kind(kind: FaultKind) -> v1::ExperimentType {
         summary: kind.summary().to_owned(),
         stands_for: kind.stands_for().to_owned(),
         parameters: parameters(kind).unwrap_or_default(),
+        seams: seams::seams(kind),
     }
 }
 
 fn parameters(kind: FaultKind) -> Option<Vec<v1::ExperimentParameter>> {
-    let property = definition("FaultDraft")?.get("properties")?.get(kind.name())?;
-    let draft = definition(referred(property)?)?.get("properties")?.as_object()?;
+    let draft = draft(kind)?;
     let defaults = defaults(kind);
     let default = |name: &str| defaults.as_ref().and_then(|defaults| defaults.get(name));
     let parameter = |(name, property): (&String, &Value)| v1::ExperimentParameter {
@@ -37,6 +39,12 @@ fn parameters(kind: FaultKind) -> Option<Vec<v1::ExperimentParameter>> {
         default_value: default(name).map(written).unwrap_or_default(),
     };
     Some(draft.iter().map(parameter).collect())
+}
+
+/// The parameters of the kind, as the schema of session files has them.
+fn draft(kind: FaultKind) -> Option<&'static Map<String, Value>> {
+    let property = definition("FaultDraft")?.get("properties")?.get(kind.name())?;
+    definition(referred(property)?)?.get("properties")?.as_object()
 }
 
 /// The name of the definition that a property refers to, alone or as "this or null".
@@ -97,16 +105,20 @@ fn range(property: &Value) -> Option<String> {
 
 /// What an empty draft of the kind means, written out. `None` where a kind has no defaults for all it needs.
 fn defaults(kind: FaultKind) -> Option<Map<String, Value>> {
-    let empty: FaultDraft = serde_json::from_value(serde_json::json!({kind.name(): {}})).ok()?;
+    let written = FaultDraft::from(&fault(kind, &json!({}))?);
+    let mut written = serde_json::to_value(written).ok()?;
+    written.get_mut(kind.name())?.as_object_mut().map(std::mem::take)
+}
+
+/// The fault that these parameters make of the kind; `None` where they don't.
+fn fault(kind: FaultKind, parameters: &Value) -> Option<Fault> {
+    let draft: FaultDraft = serde_json::from_value(json!({kind.name(): parameters})).ok()?;
     let draft = SessionDraft {
-        experiments: vec![ExperimentDraft { fault: empty, ..ExperimentDraft::default() }],
+        experiments: vec![ExperimentDraft { fault: draft, ..ExperimentDraft::default() }],
         safety: SafetyDraft { max_affected_requests: Some(1), ..SafetyDraft::default() },
         ..SessionDraft::default()
     };
-    let spec = draft.validate().ok()?;
-    let written = FaultDraft::from(&spec.experiments.first()?.fault);
-    let mut written = serde_json::to_value(written).ok()?;
-    written.get_mut(kind.name())?.as_object_mut().map(std::mem::take)
+    draft.validate().ok()?.experiments.pop().map(|experiment| experiment.fault)
 }
 
 /// A default as it would be written in a session file; an empty list is the absence of one.

@@ -30,10 +30,12 @@ fn all() -> Vec<Error> {
         Error::NotReady("still reading the log".into()),
         Error::TooMany { what: "watchers", max: 1024 },
         Error::Deadline,
+        Error::LogDamaged("record 7 can't be read".into()),
         Error::Log("record 7 is not a record".into()),
         Error::Internal("a test"),
         Gone.into(),
         order(OrderError::LogFull("maximum bytes exceeded".into())),
+        order(OrderError::LogDamaged("record 7 can't be read".into())),
         order(OrderError::Unavailable("the coordinator is still reading the log".into())),
         order(OrderError::TimedOut("5 s".into())),
         rejected(Rejection::NoSession(key())),
@@ -96,12 +98,14 @@ Unavailable NOT_READY: not available now: still reading the log
 ResourceExhausted TOO_MANY_STREAMS: there are 1024 watchers already, as many as there may be
   retry after Some(1s)
 DeadlineExceeded DEADLINE_EXCEEDED: the deadline of the call is over
+DataLoss LOG_DAMAGED: the log is damaged, every session is stopped: record 7 can't be read
 DataLoss LOG_UNREADABLE: read the log: record 7 is not a record
 Internal INTERNAL: internal error: a test
 Unavailable NOT_READY: not available now: the coordinator is shutting down
   retry after Some(1s)
 ResourceExhausted LOG_FULL: the log is full, nothing was stored: maximum bytes exceeded
   quota log: the log's stream has no room; nothing was stored
+DataLoss LOG_DAMAGED: the log is damaged, every session is stopped and nothing can be stored: record 7 can't be read
 Unavailable UNAVAILABLE: not available now: the coordinator is still reading the log
   retry after Some(1s)
 DeadlineExceeded OUTCOME_UNKNOWN: no answer in time (5 s); repeat the command with the same request id to learn whether it was done
