@@ -8,7 +8,13 @@ use squall_proto::wire::v1::{OutOfContactHolder, ProvenBy, StopReport, StopStage
 use super::moment::{between, length, moment, read, words};
 use super::screen::Look;
 use super::table::{Mark, fields, lines, marked, table};
-use super::words::{count, life};
+use super::words::{count, life, list};
+
+/// How long a proof is waited for unless told otherwise. By time alone it takes (TTL + D)(1 + rho)/(1 - rho) after a
+/// barrier of the owner, 63.4 s at most; the rest is for an owner that has to take over first.
+pub(super) const PROOF_WITHIN: &str = "90s";
+/// Names of shims that fit into a line.
+const NAMES_SHOWN: usize = 4;
 
 /// Whether nothing runs any more, for certain.
 pub(super) fn is_proven(stop: &StopReport) -> bool {
@@ -42,11 +48,28 @@ pub(super) fn verdict(stop: &StopReport) -> String {
     }
 }
 
+/// Who is out of contact and until when, in one line; empty when nobody is.
+pub(super) fn missing(stop: &StopReport) -> String {
+    let missing = &stop.out_of_contact;
+    let name = |holder: &OutOfContactHolder| format!("{}/{}", holder.tenant, holder.shim);
+    let names = list(&missing.iter().map(name).collect::<Vec<_>>(), NAMES_SHOWN);
+    match (missing.is_empty(), latest(missing)) {
+        (true, _) => String::new(),
+        (false, None) => format!("out of contact: {names}"),
+        (false, Some(at)) => {
+            format!("out of contact: {names}, inert by {} at the latest", moment(Some(&at)))
+        }
+    }
+}
+
+/// By when the last of them is inert, once that is known.
+fn latest(missing: &[OutOfContactHolder]) -> Option<prost_types::Timestamp> {
+    missing.iter().filter_map(|holder| holder.inert_by).max_by_key(|at| (at.seconds, at.nanos))
+}
+
 fn pending(missing: &[OutOfContactHolder]) -> String {
     let shims = count(missing.len(), "shim");
-    let latest =
-        missing.iter().filter_map(|holder| holder.inert_by).max_by_key(|at| (at.seconds, at.nanos));
-    match (missing.is_empty(), latest) {
+    match (missing.is_empty(), latest(missing)) {
         (true, _) => "aborted, not proven yet".to_owned(),
         (false, None) => format!("aborted, not proven yet: {shims} out of contact"),
         (false, Some(at)) => {

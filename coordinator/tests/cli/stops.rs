@@ -60,6 +60,11 @@ async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_unti
     assert!(!out.contains("all stopped, proven"), "{out}");
     assert!(err.contains("1 shim out of contact, inert by 2"), "{err}");
     assert!(err.contains("squall session watch tenants/acme/sessions/first"), "{err}");
+    // Once more, with as much time as it takes by default: the same abort, and its proof.
+    let again = ["session", "abort", "first", "--reason", "really"];
+    let again = dev.squall(&again).await?.done()?;
+    assert!(again.contains("seen enough") && !again.contains("really"), "{again}");
+    assert!(again.ends_with("every lease is over for certain: all stopped, proven\n"), "{again}");
     let watched = dev.squall(&["session", "watch", "first"]).await?.done()?;
     assert!(
         watched.ends_with("every lease is over for certain: all stopped, proven\n"),

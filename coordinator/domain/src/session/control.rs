@@ -85,6 +85,11 @@ impl Session {
                 check_reason(reason)?;
                 Ok(vec![Event::Aborted { reason: reason.clone(), cause: AbortCause::Operator }])
             }
+            // Whoever aborts twice wants it stopped for good, which it is: its stop says why, and how far it is.
+            (ClientCommand::Abort { reason }, Phase::Aborted | Phase::LogDamaged) => {
+                check_reason(reason)?;
+                Ok(Vec::new())
+            }
             (
                 ClientCommand::Start
                 | ClientCommand::Pause

@@ -14,7 +14,7 @@ use crate::cli::name::Once;
 use crate::cli::progress::Progress;
 use crate::cli::screen::Look;
 use crate::cli::session::Follow;
-use crate::cli::stop::{is_proven, verdict};
+use crate::cli::stop::{PROOF_WITHIN, is_proven, verdict};
 use crate::cli::words::count;
 use crate::cli::{json, moment};
 
@@ -36,7 +36,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     reason: String,
     /// How long to wait for the proofs
-    #[arg(long, value_name = "TIME", value_parser = moment::parse, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, default_value = PROOF_WITHIN)]
     timeout: Duration,
     #[command(flatten)]
     once: Once,
@@ -52,6 +52,13 @@ impl Args {
         let progress = Progress::start("pushing the halt to the shims, and into the log");
         let answer = client.fleet.engage_halt(request(message)).await;
         let halt = answer.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
+        if !halt.engaged {
+            let message =
+                "no halt is engaged: this request id engaged it before, and it was released since";
+            return Err(
+                Failure::new(Exit::Failed, message).next("give a new --request-id, or none")
+            );
+        }
         let until = Instant::now() + self.timeout;
         let stopped = proofs(client, &halt, until, &progress).await.map_err(|failure| {
             failure.next("the halt is engaged; `squall session list` shows what it stopped")

@@ -12,13 +12,14 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::moment;
 use crate::cli::name::{Named, Once};
 use crate::cli::progress::Progress;
-use crate::cli::stop::{is_proven, verdict};
+use crate::cli::stop::{PROOF_WITHIN, is_proven, missing, verdict};
 
 /// Ends a session for good, now, and waits for the proof that nothing runs any more
 ///
 /// The shims are told before the abort is durable. Then every shim that holds permits confirms, or its lease runs out.
 /// What is printed ends in "all stopped, proven" only when that is known. Exit code 5: aborted for good, but not proven
-/// within --timeout; `squall session watch` goes on waiting.
+/// within --timeout; `squall session watch` goes on waiting. Aborting an aborted session changes nothing, and waits for
+/// its proof again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall session abort first --reason \"seen enough\"
@@ -30,7 +31,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     reason: String,
     /// How long to wait for the proof
-    #[arg(long, value_name = "TIME", value_parser = moment::parse, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, default_value = PROOF_WITHIN)]
     timeout: Duration,
     #[command(flatten)]
     once: Once,
@@ -87,8 +88,14 @@ async fn proof(
 }
 
 fn waiting_for(stop: &StopReport) -> String {
-    let (confirmed, missing) = (stop.confirmed.len(), stop.out_of_contact.len());
-    format!("aborted, {confirmed} of {} holders confirmed", confirmed + missing)
+    let confirmed = stop.confirmed.len();
+    let holders = confirmed + stop.out_of_contact.len();
+    match missing(stop) {
+        missing if missing.is_empty() => {
+            format!("aborted, {confirmed} of {holders} holders confirmed")
+        }
+        missing => format!("aborted, {confirmed} of {holders} holders confirmed; {missing}"),
+    }
 }
 
 fn finish(session: &Session) -> Result<(), Failure> {

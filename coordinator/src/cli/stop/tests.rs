@@ -42,6 +42,27 @@ fn who_is_out_of_contact_is_said_with_the_latest_moment() {
 }
 
 #[test]
+fn who_is_waited_for_is_named() {
+    let waiting = |out_of_contact| {
+        missing(&StopReport { out_of_contact, ..report(StopStage::AbortedDurable) })
+    };
+    assert_eq!(waiting(vec![]), "");
+    assert_eq!(waiting(vec![holder(None)]), "out of contact: acme/worker-2");
+    assert_eq!(
+        waiting(vec![holder(Some(1_700_000_003))]),
+        "out of contact: acme/worker-2, inert by 2023-11-14 22:13:23.000Z at the latest"
+    );
+}
+
+#[test]
+fn a_proof_by_time_fits_into_the_wait_with_time_for_a_new_owner() {
+    use squall_proto::vocabulary::limits::{CANCEL_GRACE, FAULT_DURATION_MS_MAX, LEASE_TTL};
+    let fault = std::time::Duration::from_millis(FAULT_DURATION_MS_MAX) + CANCEL_GRACE;
+    let takeover = std::time::Duration::from_secs(20);
+    assert!(crate::cli::moment::parse(PROOF_WITHIN).unwrap() >= LEASE_TTL + fault + takeover);
+}
+
+#[test]
 fn the_last_injection_is_the_newest_of_all_who_confirmed() {
     let confirmed = |shim: &str, ago_s: i64, at: i64| ConfirmedHolder {
         tenant: "acme".to_owned(),
