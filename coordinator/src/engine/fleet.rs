@@ -13,7 +13,7 @@ use squall_proto::vocabulary::plan::PlanVersion;
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
-use self::obstacle::obstacles;
+use self::obstacle::{can_apply, reasons};
 use super::Now;
 use super::view::ShimView;
 
@@ -106,12 +106,11 @@ impl Fleet {
 
     /// How many shims can apply something, and which experiments nobody can apply, with the reasons.
     pub(super) fn applicability(&self, session: &Session) -> (u32, Vec<Inapplicable>) {
-        let able = |(shim, member): (&ShimId, &Member)| {
-            session.spec.experiments.iter().any(|experiment| {
-                obstacles(&session.spec, experiment, shim, &member.hello).is_none()
-            })
+        let spec = &session.spec;
+        let able = |(_, member): &(&ShimId, &Member)| {
+            spec.experiments.iter().any(|experiment| can_apply(spec, experiment, &member.hello))
         };
-        let shims = self.covered(session).filter(|covered| able(*covered)).count();
+        let shims = self.covered(session).filter(able).count();
         let inapplicable = session
             .spec
             .experiments
@@ -125,10 +124,14 @@ impl Fleet {
     }
 
     fn why_nobody(&self, session: &Session, experiment: &Experiment) -> Option<String> {
-        let mut reasons = BTreeSet::new();
-        for (shim, member) in self.covered(session) {
-            reasons.append(&mut obstacles(&session.spec, experiment, shim, &member.hello)?);
+        let (spec, mut covered) = (&session.spec, self.covered(session));
+        if covered.any(|(_, member)| can_apply(spec, experiment, &member.hello)) {
+            return None;
         }
+        let reasons: BTreeSet<String> = self
+            .covered(session)
+            .flat_map(|(shim, member)| reasons(spec, experiment, shim, &member.hello))
+            .collect();
         if reasons.is_empty() {
             let tenants: Vec<_> = session.tenants().iter().map(ToString::to_string).collect();
             return Some(format!("no shim of {} is connected", tenants.join(", ")));

@@ -1,4 +1,4 @@
-//! Why a shim can't apply an experiment: the same verdict as its own, on what it announced.
+//! Whether a shim can apply an experiment, and why not: the same verdict as its own, on what it announced.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,25 @@ use squall_proto::vocabulary::message::Hello;
 use squall_proto::vocabulary::session::{Experiment, SessionSpec};
 use squall_proto::vocabulary::site::Obstacle;
 
-/// Each reason once; `None` if one of its sites can.
-pub(super) fn obstacles(
+/// Whether the owner lets it happen, and one of the sites fits. Asked for every shim of a fleet: it allocates nothing.
+pub(super) fn can_apply(session: &SessionSpec, experiment: &Experiment, hello: &Hello) -> bool {
+    owner_lets(session, experiment, hello).is_ok()
+        && hello.sites().any(|site| site.fits(session, experiment).is_ok())
+}
+
+/// Why it can't, each reason once.
+pub(super) fn reasons(
     session: &SessionSpec,
     experiment: &Experiment,
     shim: &ShimId,
     hello: &Hello,
-) -> Option<BTreeSet<String>> {
-    let allowance = hello.allowance();
-    let refused = allowance.admits(&session.target).and(allowance.lets(&experiment.fault));
-    if let Err(why) = refused {
-        return Some(BTreeSet::from([of_shim(shim, hello, why)]));
+) -> BTreeSet<String> {
+    if let Err(why) = owner_lets(session, experiment, hello) {
+        return BTreeSet::from([of_shim(shim, hello, why)]);
     }
     let (mut reasons, mut nearest) = (BTreeSet::new(), None);
     for site in hello.sites() {
         match site.fits(session, experiment) {
-            Ok(()) => return None,
             Err(why @ (Obstacle::Seam(_) | Obstacle::NoTrace)) => {
                 reasons.insert(format!("seam {}: {why}", site.seam.name));
             }
@@ -33,6 +36,7 @@ pub(super) fn obstacles(
                 | Obstacle::Kind(_)
                 | Obstacle::Delay { .. }),
             ) => nearest = Some(why),
+            Ok(()) => {}
         }
     }
     if reasons.is_empty() {
@@ -43,7 +47,17 @@ pub(super) fn obstacles(
             ),
         });
     }
-    Some(reasons)
+    reasons
+}
+
+fn owner_lets(
+    session: &SessionSpec,
+    experiment: &Experiment,
+    hello: &Hello,
+) -> Result<(), Obstacle> {
+    let allowance = hello.allowance();
+    allowance.admits(&session.target)?;
+    allowance.lets(&experiment.fault)
 }
 
 fn of_shim(shim: &ShimId, hello: &Hello, why: Obstacle) -> String {
