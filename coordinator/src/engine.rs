@@ -64,10 +64,10 @@ pub enum Input {
     Logged {
         /// Its position.
         sequence: u64,
-        /// The append that wrote it.
-        append: Option<AppendId>,
         /// When the log's server stored it.
         time: UnixMillis,
+        /// The append that wrote it.
+        append: Option<AppendId>,
         /// What it says.
         entry: Box<Entry>,
         /// BLAKE3 of its bytes.
@@ -258,11 +258,11 @@ pub struct Engine {
     alive_at: BootNanos,
     beat_at: BootNanos,
     looked_at: BootNanos,
+    /// When levers were looked at that the log may forget; `None` before the first time.
+    renewed_at: Option<BootNanos>,
     outputs: VecDeque<Output>,
 }
 
-    /// When levers were looked at that the log may forget; `None` before the first time.
-    renewed_at: Option<BootNanos>,
 impl Engine {
     /// A replica that starts from a snapshot of world and evidence, or from nothing.
     #[must_use]
@@ -291,10 +291,10 @@ impl Engine {
             alive_at: BootNanos::default(),
             beat_at: BootNanos::default(),
             looked_at: BootNanos::default(),
+            renewed_at: None,
             outputs: VecDeque::new(),
         }
     }
-            renewed_at: None,
 
     /// Takes one input. Outputs follow from [`Self::poll`].
     pub fn handle(&mut self, now: Now, input: Input) {
@@ -345,6 +345,18 @@ impl Engine {
     #[must_use]
     pub const fn is_live(&self) -> bool {
         self.live_since.is_some() && self.log_damage.is_none()
+    }
+
+    /// What was folded so far leads nowhere, since what follows it has expired: folds the log anew. Only before the first
+    /// answer: `false` when this replica was live and may have missed a stop.
+    pub(crate) fn start_over(&mut self) -> bool {
+        if self.live_since.is_some() {
+            return false;
+        }
+        self.world = World::default();
+        self.archive = Archive::default();
+        self.ages.clear();
+        true
     }
 
     /// This replica's name.
@@ -421,6 +433,15 @@ impl Engine {
         }
     }
 
+    /// The log holds nothing of the session any more.
+    fn forget(&mut self, key: &SessionKey) {
+        self.archive.forget(key);
+        self.ages.remove(key);
+        self.pushed.remove(key);
+        self.dry.remove(key);
+        self.changed.insert(key.clone());
+    }
+
     fn caught_up(&mut self, now: Now) {
         if self.live_since.is_none() {
             self.live_since = Some(now.boot);
@@ -436,15 +457,6 @@ impl Engine {
             let ages = self.ages.entry(session.key.clone()).or_default();
             for (holder, grant) in session.ledger.open_grants() {
                 ages.issued(holder, grant.req_no, grant.permits, now.boot);
-    /// The log holds nothing of the session any more.
-    fn forget(&mut self, key: &SessionKey) {
-        self.archive.forget(key);
-        self.ages.remove(key);
-        self.pushed.remove(key);
-        self.dry.remove(key);
-        self.changed.insert(key.clone());
-    }
-
             }
         }
     }
@@ -520,6 +532,7 @@ impl Engine {
         self.expire(now);
         self.fleet.forget(now.boot);
         self.own_work(now);
+        self.renew_levers(now);
         self.stay_fresh(now);
         self.send_taken_over(now);
         self.after_barriers(now);
@@ -535,7 +548,6 @@ impl Engine {
     }
 
     /// Writes `events` as one record, and remembers where it belongs.
-        self.renew_levers(now);
     fn write(&mut self, now: Now, place: Place, append: AppendId, events: Events) {
         let Some(write) = self.record(now, &place, append, events) else { return };
         self.barriers.sent(append, now.boot);

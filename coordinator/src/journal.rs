@@ -178,12 +178,21 @@ pub struct Entry {
 /// How a log contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
+    /// Records that were due are older than what the log keeps, and gone. The log itself is whole: whoever has not answered
+    /// anybody yet starts over at the oldest record. Whoever has may have missed a stop.
+    #[error("the records from sequence {expected} on expired unread, the log begins with {first}")]
+    Expired {
+        /// The sequence that was due.
+        expected: u64,
+        /// The oldest that is kept.
+        first: u64,
+    },
     /// Records are missing, or came in another order.
     #[error("the log goes on with sequence {found} where {expected} was due")]
     Gap {
         /// The sequence that was due.
         expected: u64,
-        /// The one that came, or the oldest that is kept.
+        /// The one that came.
         found: u64,
     },
     /// The log is shorter than what was read of it.

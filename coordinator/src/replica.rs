@@ -4,6 +4,8 @@
 
 mod handle;
 mod pump;
+mod snapshot;
 
 pub use handle::{Gone, Handle};
 pub use pump::{Clock, HostClock, Settings, run};
+pub use snapshot::Cadence;

@@ -16,7 +16,7 @@ use crate::engine::Identity;
 use crate::fleet::bus::{self, Bus};
 use crate::journal::jetstream::{JetStream, OpenError, Settings};
 use crate::journal::{Journal, LogFacts, ReadError};
-use crate::replica::{self, Handle, HostClock};
+use crate::replica::{self, Cadence, Handle, HostClock};
 
 /// How often the log's servers are asked how they sync: one that is lazy says so at once, one that is busy takes up to 2 s.
 const ASKS: usize = 3;
@@ -78,6 +78,7 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Co
         bus,
         received,
         clock: Arc::new(HostClock),
+        snapshots: Cadence::default(),
     };
     if !facts.sync_always {
         let known = ask_again(Arc::clone(&journal), log_is_synced);

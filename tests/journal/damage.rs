@@ -93,6 +93,28 @@ async fn a_record_that_was_removed_is_a_gap() {
     assert!(JetStream::open(backend.settings()).await.is_err());
 }
 
+/// As `max_age` removes them, only sooner: a stream of ours can't be purged, so it is made otherwise.
+#[tokio::test]
+async fn records_that_expired_unread_are_told_from_lost_ones() {
+    let backend = on_one_server().await;
+    let journal = written(&backend, 3).await;
+    let mut tail = journal.tail(0);
+    entries(&mut tail, 1).await;
+    let api = backend.raw().await;
+    let mut config = api.get_stream(LOG_STREAM).await.unwrap().cached_info().config.clone();
+    api.delete_stream(LOG_STREAM).await.unwrap();
+    (config.deny_delete, config.deny_purge) = (false, false);
+    let shorter = api.create_stream(config).await.unwrap();
+    for number in 0..9 {
+        api.publish(format!("log.s.acme.n{number}"), "y".into()).await.unwrap().await.unwrap();
+    }
+    shorter.purge().sequence(6).await.unwrap();
+    // It read up to 3, and 4 and 5 are gone.
+    assert_eq!(end_of(journal.tail(3)).await, Damage::Expired { expected: 4, first: 6 });
+    // Whoever begins anew begins with what there is.
+    assert_eq!(entries(&mut journal.tail(0), 1).await[0].sequence, 6);
+}
+
 #[tokio::test]
 async fn a_record_that_changed_since_it_was_read_is_noticed_before_anything_follows() {
     let backend = on_one_server().await;

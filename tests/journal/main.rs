@@ -7,6 +7,7 @@ mod damage;
 mod failover;
 mod pitfalls;
 mod refusals;
+mod snapshots;
 
 mod one_server {
     use crate::backend::on_one_server;

@@ -414,6 +414,10 @@ impl State {
         if self.last_sequence() < read {
             return damage(Damage::Truncated { last: self.last_sequence(), read });
         }
+        if read > 0 && self.expired > read {
+            let first = after(&self.log, self.expired).map_or(self.expired + 1, |e| e.sequence);
+            return damage(Damage::Expired { expected: read + 1, first });
+        }
         let next = after(&self.log, read.max(self.expired)).cloned();
         let found = next.as_ref().map_or(self.last_sequence() + 1, |entry| entry.sequence);
         if read > 0 && found > read + 1 {

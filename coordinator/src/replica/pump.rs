@@ -7,31 +7,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use squall_domain::evidence::Archive;
-use squall_domain::world::{Entry, World};
+use squall_domain::world::Entry;
 use squall_proto::subject::{Partition, Subject, TenantSubject};
 use squall_proto::vocabulary::id::{AppendId, TenantId};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 use squall_proto::wire;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Call, Handle, Inbox};
+use super::snapshot::{self, Cadence};
 use crate::engine::{
     Answer, AppendFailure, Engine, Identity, Input, Now, OrderError, Output, SessionKeyOrScope,
     Token, Write,
 };
 use crate::fleet::bus::{Bus, Received, ReplyTo};
-use crate::journal::{Append, AppendError, Expected, Journal, Snapshot, TailEvent, codec};
+use crate::journal::{Append, AppendError, Damage, Expected, Journal, TailEvent, codec};
 
 /// How often time passes for the engine: its shortest interval is 200 ms.
 const TICK: Duration = Duration::from_millis(50);
-/// Format of snapshots: another one is ignored, and the log is read from its beginning.
-const SNAPSHOT_FORMAT: u32 = 2;
-/// A snapshot is worth its bytes after this many records.
-const SNAPSHOT_AFTER: u64 = 5_000;
-/// And not more often than this.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
 
 /// The two clocks.
 pub trait Clock: Send + Sync + 'static {
@@ -69,14 +64,13 @@ pub struct Settings {
     pub received: mpsc::Receiver<Received>,
     /// Its clocks.
     pub clock: Arc<dyn Clock>,
+    /// When it keeps a snapshot.
+    pub snapshots: Cadence,
 }
 
 /// Starts a replica on the current tokio runtime. It runs until `shutdown`, then the join handle ends.
 #[must_use]
-pub fn run(
-    settings: Settings,
-    shutdown: CancellationToken,
-) -> (Handle, tokio::task::JoinHandle<()>) {
+pub fn run(settings: Settings, shutdown: CancellationToken) -> (Handle, JoinHandle<()>) {
     let (handle, inbox) = Handle::new();
     let task = tokio::spawn(async move { Pump::start(settings, inbox).await.run(shutdown).await });
     (handle, task)
@@ -99,7 +93,10 @@ struct Pump {
     replies: HashMap<Token, ReplyTo>,
     orders: HashMap<Token, Ordered>,
     queries: HashMap<Token, Asked>,
+    snapshots: Cadence,
     snapshot_at: (u64, BootNanos),
+    /// The snapshot that is being written: one at a time, or a later one might lose against an earlier one.
+    saving: Option<JoinHandle<()>>,
 }
 
 type Landed = (AppendId, Result<u64, AppendFailure>);
@@ -118,8 +115,8 @@ enum Happened {
 
 impl Pump {
     async fn start(settings: Settings, inbox: Inbox) -> Self {
-        let Settings { identity, journal, bus, received, clock } = settings;
-        let (world, archive) = restore(&*journal).await;
+        let Settings { identity, journal, bus, received, clock, snapshots } = settings;
+        let (world, archive) = snapshot::restore(&*journal).await;
         let log = journal.tail(world.applied);
         let snapshot_at = (world.applied, clock.now().boot);
         Self {
@@ -137,7 +134,9 @@ impl Pump {
             replies: HashMap::new(),
             orders: HashMap::new(),
             queries: HashMap::new(),
+            snapshots,
             snapshot_at,
+            saving: None,
         }
     }
 
@@ -194,9 +193,9 @@ impl Pump {
     fn logged(&mut self, event: TailEvent) -> Option<Input> {
         match event {
             TailEvent::Entry(entry) => match decoded(&entry) {
-                    time: entry.time,
                 Ok(decoded) => Some(Input::Logged {
                     sequence: entry.sequence,
+                    time: entry.time,
                     append: entry.id,
                     entry: Box::new(decoded),
                     hash: codec::hash(&entry.bytes),
@@ -213,7 +212,18 @@ impl Pump {
                 }
                 Some(Input::CaughtUp)
             }
-            TailEvent::Damaged { why } => Some(Input::LogDamaged(why.to_string())),
+            TailEvent::Damaged { why: why @ Damage::Expired { .. } }
+                if self.engine.start_over() =>
+            {
+                tracing::warn!(%why, "what was read so far is left aside; the log is read from its beginning");
+                self.log = self.journal.tail(0);
+                None
+            }
+            TailEvent::Damaged { why } => {
+                // It ends here, which is no other finding.
+                self.log = futures::stream::pending().boxed();
+                Some(Input::LogDamaged(why.to_string()))
+            }
         }
     }
 
@@ -360,26 +370,24 @@ impl Pump {
         let applied = self.engine.world().applied;
         // A replica that found damage holds a verdict of its own, which is no fold of the log.
         let due = self.engine.is_live()
-            && applied >= sequence + SNAPSHOT_AFTER
-            && now.boot.since(at) >= SNAPSHOT_EVERY;
+            && applied >= sequence + self.snapshots.records
+            && now.boot.since(at) >= self.snapshots.time
+            && self.saving.as_ref().is_none_or(JoinHandle::is_finished);
         let first = Partition::all().next();
         if !due || !first.is_some_and(|partition| self.engine.owns_partition(partition)) {
             return;
         }
         self.snapshot_at = (applied, now.boot);
-        let bytes = match postcard::to_allocvec(&(self.engine.world(), self.engine.archive())) {
-            Ok(bytes) => Bytes::from(bytes),
+        let snapshot = match snapshot::of(self.engine.world(), self.engine.archive()) {
+            Ok(snapshot) => snapshot,
             Err(error) => return tracing::error!(%error, "a snapshot can't be written"),
         };
-        let (journal, snapshot) = (
-            Arc::clone(&self.journal),
-            Snapshot { sequence: applied, format: SNAPSHOT_FORMAT, bytes },
-        );
-        tokio::spawn(async move {
+        let journal = Arc::clone(&self.journal);
+        self.saving = Some(tokio::spawn(async move {
             if let Err(error) = journal.save_snapshot(snapshot).await {
                 tracing::warn!(%error, "a snapshot was not kept; the next start reads more of the log");
             }
-        });
+        }));
     }
 }
 
@@ -391,25 +399,6 @@ fn decoded(entry: &crate::journal::Entry) -> Result<Entry, codec::Error> {
             Ok(Entry::Unreadable(session.clone(), error.to_string()))
         }
         (decoded, _) => decoded,
-    }
-}
-
-/// What the newest snapshot holds; without one, or with one that can't be read, the log is read from its beginning.
-async fn restore(journal: &dyn Journal) -> (World, Archive) {
-    let snapshot = match journal.load_snapshot().await {
-        Ok(Some(snapshot)) if snapshot.format == SNAPSHOT_FORMAT => snapshot,
-        Ok(_) => return Default::default(),
-        Err(error) => {
-            tracing::warn!(%error, "no snapshot could be read; the log is read from its beginning");
-            return Default::default();
-        }
-    };
-    match postcard::from_bytes(&snapshot.bytes) {
-        Ok(state) => state,
-        Err(error) => {
-            tracing::warn!(%error, "the snapshot can't be used; the log is read from its beginning");
-            Default::default()
-        }
     }
 }
 

@@ -71,6 +71,7 @@ pub(super) fn start(
         consumer: None,
         pause: AGAIN_FIRST,
         suspicion: None,
+        missed: None,
         end: 0,
         at_end: false,
         told_end: None,
@@ -90,6 +91,8 @@ struct Tail {
     consumer: Option<Reading>,
     pause: Duration,
     suspicion: Option<(Instant, Damage)>,
+    /// Where a record was due that did not come.
+    missed: Option<u64>,
     /// Newest sequence that the leader had when the consumer was made.
     end: u64,
     /// The record just yielded was the newest one.
@@ -181,7 +184,7 @@ impl Tail {
             return Some(self.suspect(Damage::Truncated { last, read: self.read }));
         }
         if self.kind == Kind::Log && self.read > 0 && first > self.read + 1 {
-            return Some(damaged(Damage::Gap { expected: self.read + 1, found: first }));
+            return Some(damaged(Damage::Expired { expected: self.read + 1, first }));
         }
         None
     }
@@ -269,9 +272,18 @@ impl Tail {
         }
         let expected = self.read + 1;
         if self.kind == Kind::Log && self.read > 0 && sequence > expected {
-            return damaged(Damage::Gap { expected, found: sequence });
+            return self.missing(expected, sequence);
         }
         self.yield_entry(message, sequence, time, at_end)
+    }
+
+    /// Records are missing. They may have expired on their way here, and then the stream says that it begins behind them;
+    /// if it doesn't, and they are missing again, they are lost.
+    fn missing(&mut self, expected: u64, found: u64) -> Step {
+        if self.missed.replace(expected) == Some(expected) {
+            return damaged(Damage::Gap { expected, found });
+        }
+        Step::Lost(format!("sequence {found} came where {expected} was due"))
     }
 
     /// Looks at the record before the first new one: it must be the one that was read.

@@ -179,9 +179,12 @@ async fn another_log_under_the_same_name_is_damage() {
 }
 
 #[tokio::test]
-async fn records_that_expired_unread_are_damage_and_expired_ones_that_were_read_are_not() {
+async fn records_that_expired_unread_are_told_from_lost_ones_and_expired_ones_that_were_read_are_neither()
+ {
     let found = after_harm(1, |memory| memory.expire(2)).await;
-    assert_eq!(found, damaged(Damage::Gap { expected: 2, found: 3 }));
+    assert_eq!(found, damaged(Damage::Expired { expected: 2, first: 3 }));
+    let found = after_harm(1, |memory| memory.expire(3)).await;
+    assert_eq!(found, damaged(Damage::Expired { expected: 2, first: 4 }));
     let found = after_harm(2, |memory| memory.expire(2)).await;
     assert!(matches!(&found[0], TailEvent::Entry(entry) if entry.sequence == 3), "{found:?}");
 }
