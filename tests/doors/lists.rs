@@ -103,6 +103,8 @@ async fn shims_are_listed_by_tenant_and_name_with_what_they_hold() -> Result<()>
         (shim.environment.as_str(), shim.seams.len(), shim.allowed_kinds.len()),
         ("ci", 1, 6)
     );
+    let site = v1::Site { agent: 0, tool: 0, seam: 0 };
+    assert_eq!((shim.sites.as_slice(), shim.max_delay_ms), (&[site][..], 60_000));
     Ok(())
 }
 

@@ -11,7 +11,18 @@ use crate::engine::{HaltView, Losses, ShimView};
 /// A shim as clients see it, with the permits that it holds.
 pub(crate) fn shim(view: &ShimView, open_permits: u64) -> v1::Shim {
     let ShimView { tenant, shim, hello, heard_ago, plan } = view;
-    let Hello { incarnation, version, environment, agents, tools, seams, allowed, .. } = hello;
+    let Hello {
+        incarnation,
+        version,
+        environment,
+        agents,
+        tools,
+        seams,
+        sites,
+        allowed,
+        max_delay_ms,
+        sticky_aborts: _,
+    } = hello;
     v1::Shim {
         tenant: tenant.to_string(),
         shim: shim.to_string(),
@@ -21,6 +32,8 @@ pub(crate) fn shim(view: &ShimView, open_permits: u64) -> v1::Shim {
         agents: agents.iter().map(ToString::to_string).collect(),
         tools: tools.iter().map(ToString::to_string).collect(),
         seams: seams.iter().map(Into::into).collect(),
+        sites: sites.iter().copied().map(Into::into).collect(),
+        max_delay_ms: *max_delay_ms,
         allowed_kinds: allowed.iter().map(|kind| kind_number(*kind)).collect(),
         last_contact_ago: Some(duration(*heard_ago)),
         plan_sequence: plan.unwrap_or(0),
