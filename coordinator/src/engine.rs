@@ -463,6 +463,10 @@ impl Engine {
 
     /// Nothing in the log can be trusted: stop everything that it ever started, and answer nothing any more.
     fn log_is_damaged(&mut self, now: Now, why: String) {
+        if self.log_damage.is_some() {
+            // The first sign says why; what follows from it would hide that.
+            return;
+        }
         tracing::error!(%why, "the log is damaged; every session is stopped and this replica answers no more");
         self.log_damage = Some(why);
         let live: Vec<SessionKey> = self

@@ -302,13 +302,21 @@ fn a_session_does_not_end_in_the_record_that_issues_its_last_permit() {
 fn a_damaged_log_stops_every_session_and_gives_the_partitions_away() {
     let mut bench = Bench::running(10);
     bench.commands.clear();
-    bench.damage();
+    bench.damage("a gap");
     assert_eq!(bench.session().phase, Phase::LogDamaged);
     let pushed = bench.commands.len();
     assert!(pushed > 0, "nothing was pushed");
     bench.pass(Duration::from_secs(2));
     assert_eq!(bench.commands.len(), 3 * pushed, "it was not pushed again twice");
     assert!(!Partition::all().any(|partition| bench.owned.contains(&partition)));
+}
+
+#[test]
+fn what_damaged_the_log_is_said_and_not_what_followed_from_it() {
+    let mut bench = Bench::running(10);
+    bench.damage("a gap");
+    bench.damage("the log can't be read any more");
+    assert_eq!(bench.health(), Some(Err("the log is damaged: a gap".to_owned())));
 }
 
 #[test]

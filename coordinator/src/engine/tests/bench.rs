@@ -28,8 +28,8 @@ use squall_proto::vocabulary::session::{
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::super::{
-    Engine, Identity, Input, Now, Order, OrderError, OrderKind, Output, SessionKeyOrScope, Token,
-    Write,
+    Answer, Engine, Identity, Input, Now, Order, OrderError, OrderKind, Output, Query,
+    SessionKeyOrScope, Token, Write,
 };
 
 /// What happens to appends from now on.
@@ -205,9 +205,20 @@ impl Bench {
     }
 
     /// The first replica finds that the log contradicts itself.
-    pub(super) fn damage(&mut self) {
-        self.engines[0].handle(self.now, Input::LogDamaged("a gap".into()));
+    pub(super) fn damage(&mut self, why: &str) {
+        self.engines[0].handle(self.now, Input::LogDamaged(why.to_owned()));
         self.settle();
+    }
+
+    /// What the first replica says of itself.
+    pub(super) fn health(&mut self) -> Option<Result<(), String>> {
+        let engine = &mut self.engines[0];
+        engine.handle(self.now, Input::Query { token: Token(u64::MAX), query: Query::Health });
+        std::iter::from_fn(|| engine.poll()).find_map(|output| {
+            let Output::Answered(_, answer) = output else { return None };
+            let Answer::Health(health) = *answer else { return None };
+            Some(health)
+        })
     }
 
     /// Somebody wrote bytes that are no record to the main session's subject.
