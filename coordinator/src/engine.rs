@@ -570,10 +570,10 @@ impl Engine {
                 Some(Write::Session(key.clone(), expected, record))
             }
             (Place::Lever(scope), Events::Lever(events)) => {
-                let (expected, previous) = self
-                    .world
-                    .lever(scope)
-                    .map_or((0, Hash::default()), |lever| (lever.revision, lever.head));
+                let (expected, previous) =
+                    self.world.lever(scope).map_or((0, Hash::default()), |lever| {
+                        (lever.expected(self.world.time()), lever.head)
+                    });
                 let record =
                     Record { append, at: now.wall, previous, totals: Totals::default(), events };
                 Some(Write::Lever(scope.clone(), expected, record))

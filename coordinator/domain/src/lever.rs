@@ -126,6 +126,13 @@ impl Lever {
         due.then(|| LeverEvent::Renewed { engaged: self.engaged.clone() })
     }
 
+    /// What an append has to expect on its subject, at this time of the log: its newest record, and nothing once that has
+    /// expired. Only an outage of half of [`LOG_KEEPS`] lets it come so far.
+    #[must_use]
+    pub fn expected(&self, log: UnixMillis) -> u64 {
+        if log.since(self.stored) >= LOG_KEEPS { 0 } else { self.revision }
+    }
+
     /// Folds a record that was stored at `time`. A lever that is engaged again keeps its first epoch: what it halted stays
     /// halted by it.
     pub fn evolve(

@@ -48,7 +48,7 @@ pub struct Applied {
 pub struct World {
     /// Newest sequence that was folded.
     pub applied: u64,
-    /// Time of the log: when the newest record was stored, by its server's clock.
+    /// See [`Self::time`].
     time: UnixMillis,
     /// When the fold last looked for what it may forget, by the time of the log.
     looked: UnixMillis,
@@ -258,6 +258,12 @@ impl World {
         for session in self.sessions.values_mut().filter(|session| session.phase.is_live()) {
             session.damaged(sequence, why.to_owned());
         }
+    }
+
+    /// Time of the log: when its newest record was stored, by its server's clock.
+    #[must_use]
+    pub const fn time(&self) -> UnixMillis {
+        self.time
     }
 
     /// One session.

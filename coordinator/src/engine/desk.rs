@@ -80,6 +80,12 @@ pub(super) struct Desk {
     renewing: bool,
 }
 
+impl Desk {
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.flight.is_none() && !self.reported && !self.renewing
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flight {
     /// Sent; it comes back through the log.
@@ -122,6 +128,7 @@ impl Engine {
     pub(super) fn landed(&mut self, place: &Place) {
         if let Some(desk) = self.desks.get_mut(place) {
             desk.flight = None;
+            desk.renewing = false;
         }
     }
 
@@ -220,11 +227,7 @@ impl Engine {
         if !busy {
             self.append_due(now, place);
         }
-        if self
-            .desks
-            .get(place)
-            .is_some_and(|desk| desk.jobs.is_empty() && desk.flight.is_none() && !desk.reported)
-        {
+        if self.desks.get(place).is_some_and(|desk| desk.is_idle()) {
             self.desks.remove(place);
         }
     }
@@ -277,9 +280,9 @@ impl Engine {
 
     fn lever_events(&mut self, now: Now, scope: &Scope) -> Option<Events> {
         let desk = self.desks.get_mut(&Place::Lever(scope.clone()))?;
-        let renewing = std::mem::take(&mut desk.renewing);
         let lever = self.world.lever(scope).cloned().unwrap_or_default();
-        let renewal = lever.renewal(now.wall).filter(|_| renewing).map(own);
+        let renewal = lever.renewal(now.wall).filter(|_| desk.renewing).map(own);
+        desk.renewing = renewal.is_some();
         let orders: Vec<Recorded<LeverEvent>> = desk
             .jobs
             .iter()

@@ -97,3 +97,11 @@ fn a_lever_is_renewed_at_half_of_what_the_log_keeps_whether_or_not_it_is_engaged
     let free = folded(&[("r1", ENGAGE), ("r2", RELEASE)]);
     assert_eq!(free.renewal(half.plus(LOG_KEEPS)), Some(LeverEvent::Renewed { engaged: None }));
 }
+
+#[test]
+fn an_append_expects_the_newest_record_until_that_has_expired() {
+    let (held, expires) = (folded(&[("r1", ENGAGE)]), UnixMillis(1).plus(LOG_KEEPS));
+    assert_eq!(held.expected(UnixMillis(expires.0 - 1)), 1);
+    assert_eq!(held.expected(expires), 0);
+    assert_eq!(Lever::default().expected(expires), 0);
+}

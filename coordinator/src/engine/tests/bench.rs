@@ -49,6 +49,8 @@ pub(super) struct Bench {
     pub(super) engines: Vec<Engine>,
     alive: Vec<bool>,
     pub(super) log: Vec<(AppendId, Write)>,
+    /// When each was stored.
+    times: Vec<UnixMillis>,
     /// Records up to this sequence are kept no more.
     expired: usize,
     held: VecDeque<(usize, AppendId, Write)>,
@@ -149,6 +151,7 @@ impl Bench {
             engines: vec![],
             alive: vec![],
             log: vec![],
+            times: vec![],
             expired: 0,
             held: VecDeque::new(),
             fate: Fate::Commit,
@@ -194,8 +197,8 @@ impl Bench {
             seed: 11 + index as u64,
         };
         let mut engine = Engine::new(identity, World::default(), Archive::default());
-        for (sequence, (id, write)) in (1..).zip(&self.log).skip(self.expired) {
-            engine.handle(self.now, logged(sequence, *id, write));
+        for at in self.expired..self.log.len() {
+            engine.handle(self.now, self.logged(at));
         }
         engine.handle(self.now, Input::CaughtUp);
         self.engines.push(engine);
@@ -224,6 +227,7 @@ impl Bench {
     /// Somebody wrote bytes that are no record to the main session's subject.
     pub(super) fn garbage(&mut self) {
         self.log.push((AppendId([3; 16]), Write::Barrier));
+        self.times.push(self.now.wall);
         let entry = Box::new(Entry::Unreadable(key(), "garbage".into()));
         let (sequence, hash) = (self.log.len() as u64, Hash::default());
         let time = self.now.wall;
@@ -327,6 +331,7 @@ impl Bench {
             }
             Fate::Commit | Fate::CommitUnanswered | Fate::Hold => {
                 self.log.push((id, write.clone()));
+                self.times.push(self.now.wall);
                 let answered = self.fate != Fate::CommitUnanswered;
                 if answered { Ok(self.log.len() as u64) } else { Err(AppendFailure::Unclear) }
             }
@@ -334,11 +339,17 @@ impl Bench {
         let stored = self.log.last().is_some_and(|(last, _)| *last == id);
         self.engines[index].handle(self.now, Input::Appended { id, result });
         if stored {
-            let sequence = self.log.len() as u64;
-            for engine in &mut self.engines {
-                engine.handle(self.now, logged(sequence, id, &write));
+            for index in 0..self.engines.len() {
+                let record = self.logged(self.log.len() - 1);
+                self.engines[index].handle(self.now, record);
             }
         }
+    }
+
+    /// The record at this index, as the log's reader brings it.
+    fn logged(&self, at: usize) -> Input {
+        let (id, write) = &self.log[at];
+        logged(at as u64 + 1, self.times[at], *id, write)
     }
 
     fn last(&self, write: &Write) -> u64 {
@@ -495,12 +506,11 @@ impl Bench {
     }
 }
 
-fn logged(sequence: u64, id: AppendId, write: &Write) -> Input {
-    // Stored in the moment in which it was written.
-    let (time, entry) = match write.clone() {
-        Write::Session(key, _, record) => (record.at, Entry::Session(key, record)),
-        Write::Lever(scope, _, record) => (record.at, Entry::Lever(scope, record)),
-        Write::Barrier => (UnixMillis(0), Entry::Other),
+fn logged(sequence: u64, time: UnixMillis, id: AppendId, write: &Write) -> Input {
+    let entry = match write.clone() {
+        Write::Session(key, _, record) => Entry::Session(key, record),
+        Write::Lever(scope, _, record) => Entry::Lever(scope, record),
+        Write::Barrier => Entry::Other,
     };
     let mut hash = Hash::default();
     hash[..8].copy_from_slice(&sequence.to_le_bytes());

@@ -57,6 +57,23 @@ fn a_lever_that_was_released_can_be_engaged_when_the_records_of_its_release_are_
 }
 
 #[test]
+fn a_lever_whose_records_expired_in_an_outage_can_still_be_moved() {
+    let scope = || Scope::Fleet;
+    let engage = OrderKind::Engage { scope: scope(), reason: "smoke".into() };
+    let release = OrderKind::Release { scope: scope(), reason: "clear".into() };
+    for order in [engage, release] {
+        let mut bench = Bench::new();
+        bench.engage();
+        bench.leap(LOG_KEEPS);
+        bench.expire(bench.log.len());
+        // Its first try expects a record that is gone.
+        let token = bench.order("after-the-outage", order);
+        bench.pass(Duration::from_secs(1));
+        assert!(bench.ordered(token).expect("no answer").is_ok());
+    }
+}
+
+#[test]
 fn one_replica_renews_a_lever_once() {
     let mut bench = Bench::new();
     bench.join();
