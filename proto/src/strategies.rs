@@ -13,7 +13,7 @@ use proptest::{collection, option};
 
 use crate::vocabulary::blast_radius::{BlastRadius, RateLimit, Safety, Strictness};
 use crate::vocabulary::fault::{
-    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, Latency, LostPart,
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, FaultKind, Latency, LostPart,
     MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
 };
 use crate::vocabulary::id::{SessionKey, TenantId};
@@ -81,30 +81,42 @@ fn delay() -> impl Strategy<Value = Delay> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        delay().prop_map(|delay| Fault::Latency(Latency { delay })),
-        (collection::vec(400..=599_u16, 1..=32), option::of(text()))
-            .prop_map(|(codes, message)| Fault::Error(ErrorCodes { codes, message })),
-        (any_of::<Unavailability>(), 1..=60_000_u64).prop_map(|(mode, timeout_ms)| {
-            Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
-        }),
-        (
-            collection::vec(any_of::<Behavior>(), 1..=6),
-            collection::vec(text(), 0..4),
-            share(),
-            delay()
-        )
-            .prop_map(|(behaviors, texts, keep, delay)| {
-                Fault::UncooperativeAgent(UncooperativeAgent { behaviors, texts, keep, delay })
-            }),
-        (share_above_0(), any_of::<LostPart>(), any_of::<TruncationUnit>()).prop_map(
-            |(fraction, from, unit)| {
-                Fault::ContextTruncation(ContextTruncation { fraction, from, unit })
-            }
-        ),
-        (any_of::<Damage>(), share())
-            .prop_map(|(mode, keep)| Fault::MalformedOutput(MalformedOutput { mode, keep })),
-    ]
+    any_of::<FaultKind>().prop_flat_map(of_kind)
+}
+
+/// The match is exhaustive, so that a new kind is drawn too.
+fn of_kind(kind: FaultKind) -> BoxedStrategy<Fault> {
+    match kind {
+        FaultKind::Latency => delay().prop_map(|delay| Fault::Latency(Latency { delay })).boxed(),
+        FaultKind::Error => (collection::vec(400..=599_u16, 1..=32), option::of(text()))
+            .prop_map(|(codes, message)| Fault::Error(ErrorCodes { codes, message }))
+            .boxed(),
+        FaultKind::ToolUnavailable => (any_of::<Unavailability>(), 1..=60_000_u64)
+            .prop_map(|(mode, timeout_ms)| {
+                Fault::ToolUnavailable(ToolUnavailable { mode, timeout_ms })
+            })
+            .boxed(),
+        FaultKind::UncooperativeAgent => uncooperative().boxed(),
+        FaultKind::ContextTruncation => {
+            (share_above_0(), any_of::<LostPart>(), any_of::<TruncationUnit>())
+                .prop_map(|(fraction, from, unit)| {
+                    Fault::ContextTruncation(ContextTruncation { fraction, from, unit })
+                })
+                .boxed()
+        }
+        FaultKind::MalformedOutput => (any_of::<Damage>(), share())
+            .prop_map(|(mode, keep)| Fault::MalformedOutput(MalformedOutput { mode, keep }))
+            .boxed(),
+    }
+}
+
+fn uncooperative() -> impl Strategy<Value = Fault> {
+    let behaviors = collection::vec(any_of::<Behavior>(), 1..=6);
+    (behaviors, collection::vec(text(), 0..4), share(), delay()).prop_map(
+        |(behaviors, texts, keep, delay)| {
+            Fault::UncooperativeAgent(UncooperativeAgent { behaviors, texts, keep, delay })
+        },
+    )
 }
 
 fn probability() -> impl Strategy<Value = Probability> {

@@ -81,11 +81,16 @@ pub(super) fn life(incarnation: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use squall_proto::vocabulary::fault::FaultKind;
+    use squall_proto::vocabulary::named::Named;
+
     use super::*;
 
     #[test]
     fn all_kinds_are_one_word_and_some_are_named() {
-        assert_eq!(kinds(&[1, 2, 3, 4, 5, 6]), "all");
+        let all: Vec<i32> =
+            FaultKind::ALL.iter().map(|kind| v1::FaultKind::from(*kind).into()).collect();
+        assert_eq!(kinds(&all), "all");
         assert_eq!(kinds(&[1, 6]), "latency, malformed_output");
         assert_eq!(kinds(&[]), "none");
     }

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
 use squall_proto::vocabulary::fault::{
-    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, MalformedOutput,
-    ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
+    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, FaultKind, LostPart,
+    MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
 };
+use squall_proto::vocabulary::named::Named;
+use squall_proto::vocabulary::session::SessionDraft;
 
 use super::*;
 use crate::rewrite::REFUSALS;
@@ -15,8 +17,8 @@ fn effects(fault: Fault, look: impl Fn(&Effect<'_>)) {
     use squall_proto::vocabulary::call::{Point, Shape};
 
     let process = Process::new();
-    let point =
-        if matches!(fault, Fault::UncooperativeAgent(_)) { Point::Agent } else { Point::Tool };
+    let can = |point: &&Point| seam(**point, Shape::Json).supports(&fault).is_ok();
+    let point = *[Point::Tool, Point::Agent, Point::Model].iter().find(can).expect("a seam");
     let (agent, tool) = (crate::testing::agent("a"), crate::testing::tool("search"));
     let site = process.registry.site(&agent, &tool, &seam(point, Shape::Json));
     process.registry.install(&[session("s", spec(vec![experiment("e", fault, 1.0)]))]);
@@ -32,6 +34,26 @@ fn effects(fault: Fault, look: impl Fn(&Effect<'_>)) {
         look(&first.effect());
         first.applied(&call, Duration::ZERO);
         retry.applied(&call, Duration::ZERO);
+    }
+}
+
+/// Each kind with its defaults, as the shortest session file means it.
+fn of_kind(kind: FaultKind) -> Fault {
+    let draft = serde_json::json!({
+        "experiments": [{"fault": {kind.name(): {}}}],
+        "safety": {"max_affected_requests": 1},
+    });
+    let draft: SessionDraft = serde_json::from_value(draft).unwrap();
+    draft.validate().unwrap().experiments[0].fault.clone()
+}
+
+#[test]
+fn no_kind_lets_a_chosen_call_pass_as_it_was() {
+    for kind in FaultKind::ALL {
+        effects(of_kind(*kind), |effect| {
+            let passes = effect.hold.is_zero() && effect.act == Act::Proceed;
+            assert!(!passes, "{} does nothing", kind.name());
+        });
     }
 }
 
