@@ -72,7 +72,11 @@ struct Coordinator {
 
 impl Coordinator {
     async fn start(server: &Server) -> Result<Self> {
-        let client = connect([server.url()]).await?;
+        Self::at(server.url()).await
+    }
+
+    async fn at(url: String) -> Result<Self> {
+        let client = connect([url]).await?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut subscriptions = Vec::new();
         for number in 0..PARTITIONS {
@@ -136,8 +140,12 @@ async fn answer(client: &Client, seen: &Mutex<Vec<Request>>, message: Message) {
 }
 
 fn shim(server: &Server) -> Result<Shim> {
+    shim_at(server.url())
+}
+
+fn shim_at(url: String) -> Result<Shim> {
     let policy = Policy::all(Environment::new("ci")?);
-    let builder = Shim::builder(tenant(), shim_id()).policy(policy).nats(server.url());
+    let builder = Shim::builder(tenant(), shim_id()).policy(policy).nats(url);
     Ok(builder.shared_account(true).start()?)
 }
 
@@ -279,4 +287,13 @@ async fn an_abort_stops_a_shim_and_its_confirmation_comes_back() -> Result<()> {
         assert!(!call(&shim, &site, 2_000_000 + number).await);
     }
     Ok(())
+}
+
+/// Whoever names no user gets another account, where nobody answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_user_in_the_url_is_the_one_that_a_shim_speaks_as() -> Result<()> {
+    let server = Server::start(&Options::default()).await?;
+    let _coordinator = Coordinator::at(server.account_url(1)).await?;
+    let shim = shim_at(server.account_url(1))?;
+    until_injected(&shim, &site(&shim)).await
 }

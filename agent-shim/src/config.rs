@@ -133,14 +133,15 @@ impl Builder {
         self
     }
 
-    /// A NATS server: `nats://host:port` or `tls://host:port`. Several are tried in turn.
+    /// A NATS server: `nats://host:port` or `tls://host:port`. Several are tried in turn. The first user and password among
+    /// them (`nats://user:password@host:port`, as written) count for all, unless there is a credentials file.
     #[must_use]
     pub fn nats(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
     }
 
-    /// A credentials file (JWT and seed), as `squall creds` writes it.
+    /// A credentials file (JWT and seed), as `nsc` writes it for a user of the tenant's account.
     #[must_use]
     pub fn credentials(mut self, path: impl Into<PathBuf>) -> Self {
         self.credentials = Some(path.into());

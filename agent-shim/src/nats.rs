@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Message, StatusCode, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Message, ServerAddr, StatusCode, Subscriber};
 use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt};
 use rand::RngExt;
@@ -53,6 +53,14 @@ pub(crate) struct Address {
 impl Address {
     fn root(&self) -> Root {
         Root::Shim { tenant: self.tenant.clone() }
+    }
+
+    /// The first user and password in a URL. async-nats 0.51 parses them and then connects without.
+    fn user(&self) -> Option<(String, String)> {
+        self.urls.iter().find_map(|url| {
+            let url: ServerAddr = url.parse().ok()?;
+            Some((url.username()?.to_owned(), url.password()?.to_owned()))
+        })
     }
 }
 
@@ -209,6 +217,8 @@ fn options(address: &Address, event: mpsc::Sender<Event>) -> Result<ConnectOptio
         });
     if let Some(text) = &address.credentials {
         options = options.credentials(text).map_err(Error::Credentials)?;
+    } else if let Some((user, password)) = address.user() {
+        options = options.user_and_password(user, password);
     }
     if let Some(path) = &address.certificates {
         options = options.add_root_certificates(path.clone()).require_tls(true);

@@ -106,7 +106,7 @@ impl Shim {
     /// | `SQUALL_TENANT` | who owns the agents; required once opted in | |
     /// | `SQUALL_SHIM` | name of this place, the same over restarts | the machine's name |
     /// | `SQUALL_AGENTS` | agents that the process will have, with commas | those that are seen |
-    /// | `SQUALL_NATS_URL` | servers, with commas | `nats://127.0.0.1:4222` |
+    /// | `SQUALL_NATS_URL` | servers, with commas; the first user and password in them count | `nats://127.0.0.1:4222` |
     /// | `SQUALL_NATS_CREDS` | credentials file | none |
     /// | `SQUALL_NATS_CA` | certificates of the servers' authority; demands TLS | the system's |
     /// | `SQUALL_SHARED_ACCOUNT` | `true`: one NATS account for all tenants, as in `squall dev` | if there are no credentials |
