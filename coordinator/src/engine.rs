@@ -12,6 +12,7 @@ mod client;
 mod desk;
 mod effect;
 mod fleet;
+mod listing;
 mod members;
 mod plan;
 mod request;
@@ -41,6 +42,7 @@ use self::barrier::Barriers;
 use self::desk::{Desk, Place};
 use self::effect::Push;
 use self::fleet::Fleet;
+use self::listing::Listing;
 use self::members::Members;
 use self::request::Report;
 
@@ -234,6 +236,7 @@ pub struct Engine {
     random: StdRng,
     world: World,
     archive: Archive,
+    listing: Listing,
     /// Since when the log is applied live; nothing is answered before.
     live_since: Option<BootNanos>,
     log_damage: Option<String>,
@@ -271,6 +274,7 @@ impl Engine {
             random: StdRng::seed_from_u64(identity.seed),
             members: Members::new(identity.replica.clone()),
             identity,
+            listing: Listing::of(&world),
             world,
             archive,
             live_since: None,
@@ -301,6 +305,7 @@ impl Engine {
         match input {
             Input::Logged { sequence, time, append, entry, hash } => {
                 let applied = self.world.apply(sequence, time, &entry, hash);
+                self.listing.applied(sequence, &entry, &applied, &self.world);
                 self.logged(now, sequence, append, &entry, applied)
             }
             Input::CaughtUp => self.caught_up(now),
@@ -355,6 +360,7 @@ impl Engine {
         }
         self.world = World::default();
         self.archive = Archive::default();
+        self.listing = Listing::default();
         self.ages.clear();
         true
     }

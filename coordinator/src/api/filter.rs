@@ -38,9 +38,9 @@ impl States {
         states.map(Self)
     }
 
-    /// Whether the list shows a session in this state.
-    pub(crate) fn shows(&self, phase: Phase) -> bool {
-        self.0.is_empty() || self.0.contains(&phase)
+    /// The states that the list shows; every state, if none is named.
+    pub(crate) fn phases(&self) -> &[Phase] {
+        &self.0
     }
 }
 
@@ -63,8 +63,8 @@ mod tests {
     #[test]
     fn states_may_be_joined() {
         let live = read("state = RUNNING OR state=PAUSED OR state = \"DRAINING\"").unwrap();
-        assert!(live.shows(Phase::Paused) && !live.shows(Phase::Draft));
-        assert!(read("").unwrap().shows(Phase::LogDamaged));
+        assert_eq!(live.phases(), [Phase::Running, Phase::Paused, Phase::Draining]);
+        assert_eq!(read("").unwrap().phases(), []);
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! What the doors ask of the replica, with answers of the right type, and lists over bounded pieces.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
 
 use super::errors::Error;
@@ -67,8 +64,7 @@ pub(crate) struct Page {
     pub(crate) next: Option<u64>,
 }
 
-/// The newest sessions that were created before `before`. The replica lists them by key, so all of them are looked at;
-/// only those of the page are kept.
+/// The newest sessions that were created before `before`, asked for piece by piece.
 pub(crate) async fn newest(
     handle: &Handle,
     tenant: Option<TenantId>,
@@ -76,44 +72,23 @@ pub(crate) async fn newest(
     before: Option<u64>,
     size: usize,
 ) -> Result<Page, Error> {
-    let mut newest: BinaryHeap<Reverse<(u64, SessionKey)>> = BinaryHeap::new();
-    each(handle, tenant, |view| {
-        let created = view.session.created.sequence;
-        if states.shows(view.session.phase) && before.is_none_or(|before| created < before) {
-            newest.push(Reverse((created, view.session.key)));
-            if newest.len() > size + 1 {
-                newest.pop();
-            }
-        }
-    })
-    .await?;
-    // The last one only shows that there is a next page.
-    let more = newest.len() > size;
-    let mut keys = newest.into_sorted_vec();
-    keys.truncate(size);
-    let next = keys.last().filter(|_| more).map(|Reverse((created, _))| *created);
-    let mut sessions = Vec::with_capacity(keys.len());
-    for Reverse((_, key)) in keys {
-        sessions.push(session(handle, &key).await?);
-    }
-    Ok(Page { sessions, next })
-}
-
-/// Looks at every session, piece by piece.
-async fn each(
-    handle: &Handle,
-    tenant: Option<TenantId>,
-    mut look: impl FnMut(SessionView),
-) -> Result<(), Error> {
-    let mut after = None;
-    loop {
-        let query = Query::Sessions { tenant: tenant.clone(), after, limit: PIECE };
+    // One more shows that there is a next page.
+    let wanted = size + 1;
+    let mut sessions: Vec<SessionView> = Vec::new();
+    while sessions.len() < wanted {
+        let limit = PIECE.min(wanted - sessions.len());
+        let before = sessions.last().map(|view| view.session.created.sequence).or(before);
+        let (tenant, phases) = (tenant.clone(), states.phases().to_vec());
+        let query = Query::Sessions { tenant, phases, before, limit };
         let Answer::Sessions(piece) = handle.query(query).await? else { return Err(MIXED_UP) };
-        let is_last = piece.len() < PIECE;
-        after = piece.last().map(|view| view.session.key.clone());
-        piece.into_iter().for_each(&mut look);
+        let is_last = piece.len() < limit;
+        sessions.extend(piece);
         if is_last {
-            return Ok(());
+            break;
         }
     }
+    let more = sessions.len() > size;
+    sessions.truncate(size);
+    let next = sessions.last().filter(|_| more).map(|view| view.session.created.sequence);
+    Ok(Page { sessions, next })
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use squall_domain::event::{CommandKind, CommandRef, Event, Hash, LeverEvent, Recorded};
 use squall_domain::lever::{Lever, Scope};
 use squall_domain::rejection::Rejection;
-use squall_domain::session::{ClientCommand, Outlook, Session};
+use squall_domain::session::{ClientCommand, Outlook, Phase, Session};
 use squall_proto::vocabulary::id::{Actor, RequestId, SessionKey, TenantId};
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::session::SessionSpec;
@@ -91,12 +91,14 @@ pub enum OrderError {
 pub enum Query {
     /// One session.
     Session(SessionKey),
-    /// Sessions of a log tenant, or of all, after a key, oldest first.
+    /// The newest sessions of a log tenant, or of all, newest first.
     Sessions {
         /// Only this log tenant.
         tenant: Option<TenantId>,
-        /// Only those after this one.
-        after: Option<SessionKey>,
+        /// Only those in one of these phases; in any, if none is named.
+        phases: Vec<Phase>,
+        /// Only those that were created before this sequence.
+        before: Option<u64>,
         /// At most so many.
         limit: usize,
     },
@@ -353,17 +355,10 @@ impl Engine {
                 let session = self.world.session(&key).cloned();
                 Answer::Session(session.map(|session| Box::new(self.view(now, session))))
             }
-            Query::Sessions { tenant, after, limit } => {
-                let found: Vec<Session> = self
-                    .world
-                    .sessions()
-                    .filter(|session| {
-                        tenant.as_ref().is_none_or(|tenant| session.key.tenant == *tenant)
-                    })
-                    .filter(|session| after.as_ref().is_none_or(|after| session.key > *after))
-                    .take(limit)
-                    .cloned()
-                    .collect();
+            Query::Sessions { tenant, phases, before, limit } => {
+                let keys = self.newest(tenant.as_ref(), &phases, before, limit);
+                let found = keys.into_iter().filter_map(|key| self.world.session(&key).cloned());
+                let found: Vec<Session> = found.collect();
                 Answer::Sessions(found.into_iter().map(|session| self.view(now, session)).collect())
             }
             Query::Fleet(tenant) => Answer::Fleet(self.fleet_view(now, tenant.as_ref())),

@@ -278,7 +278,7 @@ impl Replica {
     }
 
     pub(super) async fn state(&self) -> State {
-        let all = Query::Sessions { tenant: None, after: None, limit: 100 };
+        let all = Query::Sessions { tenant: None, phases: vec![], before: None, limit: 100 };
         let Answer::Sessions(views) = self.handle.query(all).await.unwrap() else { panic!() };
         let Answer::Halts(halts) = self.handle.query(Query::Halts).await.unwrap() else { panic!() };
         let Answer::Fleet(fleet) = self.handle.query(Query::Fleet(None)).await.unwrap() else {
