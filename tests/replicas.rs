@@ -1,7 +1,12 @@
 //! Replicas on real NATS, with shims that only speak the protocol: one server, and three replicas over three servers.
 
-use anyhow::{Context, Result};
-use squall::engine::{SessionView, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use squall::engine::{Order, OrderError, OrderKind, SessionView, Stage};
+use squall::journal::{TailEvent, codec};
+use squall_domain::event::CommandRef;
 use squall_domain::session::{ClientCommand, Phase};
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
 use squall_proto::vocabulary::message::{Grant, RefusedWhy, Reply};
@@ -116,6 +121,97 @@ async fn three_replicas_on_three_servers() -> Result<()> {
         replicas.push(Replica::start(&site).await?);
     }
     a_session_lives_and_is_stopped(&site, &replicas).await
+}
+
+/// What a client got for a command: done, or rejected. Anything else would leave it in the dark.
+async fn answered(replica: &Replica, request: &str, command: ClientCommand) -> Result<bool> {
+    let kind = OrderKind::Session { key: key(), command };
+    let order = Order { request: request.parse()?, actor: "test".parse()?, kind };
+    match replica.handle().order(order).await {
+        Ok(_) => Ok(true),
+        Err(OrderError::Rejected(_)) => Ok(false),
+        Err(error) => Err(error).context(request.to_owned()),
+    }
+}
+
+/// The client commands of the session in the log, in order, after a look at every record: none is there twice.
+async fn commands_in_the_log(replica: &Replica) -> Result<Vec<CommandRef>> {
+    let journal = &replica.coordinator.journal;
+    let last = journal.facts().await?.last_sequence;
+    let mut tail = journal.tail(0);
+    let (mut appends, mut commands, mut read) = (BTreeSet::new(), Vec::new(), 0);
+    while read < last {
+        let event = tail.next().await.context("the tail ended")?;
+        let TailEvent::Entry(entry) = event else { continue };
+        read += 1;
+        ensure!(entry.sequence == read, "{} came after {}", entry.sequence, read - 1);
+        ensure!(appends.insert(entry.id), "append {:?} is there twice", entry.id);
+        if let squall_domain::world::Entry::Session(_, record) =
+            codec::decode(&entry.subject, &entry.bytes)?
+        {
+            commands.extend(record.events.into_iter().filter_map(|recorded| recorded.command));
+        }
+    }
+    Ok(commands)
+}
+
+/// All replicas write to one session at once: clients pause and resume it, each command through all three, shims ask for
+/// permits, and at the end there is an abort, whose append keeps its id over every lost race.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_that_write_to_one_session_at_once_do_each_command_once() -> Result<()> {
+    let cluster = Cluster::start(&Options { sync_always: true, ..Options::default() }).await?;
+    let site = Site::on_cluster(&cluster);
+    let (one, two, three) =
+        tokio::try_join!(Replica::start(&site), Replica::start(&site), Replica::start(&site))?;
+    let replicas = [one, two, three];
+    let mut speakers = Vec::new();
+    for number in 1..=4 {
+        speakers.push(Speaker::join(&site, "acme", number).await?);
+    }
+    replicas[0].create(&key(), spec(100)).await?;
+    let start = async |_: &_| {
+        answered(&replicas[0], "start", ClientCommand::Start).await.ok().filter(|done| *done)
+    };
+    replicas[0].wait("a start", start).await?;
+
+    let mut done: BTreeMap<String, bool> = BTreeMap::new();
+    for round in 0..8 {
+        let mut given = Vec::new();
+        for replica in &replicas {
+            let (pause, resume) = (format!("pause-{round}"), format!("resume-{round}"));
+            given.push((replica, pause, ClientCommand::Pause));
+            given.push((replica, resume, ClientCommand::Resume));
+        }
+        if round == 7 {
+            let abort = ClientCommand::Abort { reason: "enough".into() };
+            given.push((&replicas[1], "abort".to_owned(), abort));
+        }
+        let commands = given.into_iter().map(async |(replica, request, command)| {
+            anyhow::Ok((answered(replica, &request, command).await?, request))
+        });
+        let session = key();
+        let asks = speakers.iter().map(|speaker| speaker.ask(&session, round + 1, 1));
+        let (answers, _) = tokio::try_join!(
+            futures::future::try_join_all(commands),
+            futures::future::try_join_all(asks)
+        )?;
+        for (ok, request) in answers {
+            *done.entry(request).or_default() |= ok;
+        }
+    }
+    assert_eq!(done.get("abort"), Some(&true));
+
+    let commands = commands_in_the_log(&replicas[0]).await?;
+    for (request, done) in &done {
+        let times = commands.iter().filter(|command| command.request.as_str() == request).count();
+        assert_eq!(times, usize::from(*done), "{request} is {times} times in the log");
+    }
+    let view = replicas[0].until(&key(), "a proof", |view| view.stage == Stage::Proven).await?;
+    assert_eq!(view.session.damage, None);
+    for replica in &replicas {
+        replica.until(&key(), "one state", |other| other.session == view.session).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
