@@ -150,16 +150,7 @@ fn shim_at(url: String) -> Result<Shim> {
 }
 
 fn site(shim: &Shim) -> Arc<Site> {
-    let capabilities = Capabilities {
-        block: true,
-        rewrite_in: true,
-        rewrite_out: true,
-        disconnect: true,
-        structural: true,
-        max_delay_ms: 60_000,
-        knows_trace: true,
-        stable_request_id: true,
-    };
+    let capabilities = Capabilities::ALL;
     let (point, shape) = (Point::Tool, Shape::Json);
     let seam = Seam { name: "linked".to_owned(), point, shape, capabilities };
     shim.site(&"planner".parse().unwrap(), &"search".parse().unwrap(), &seam)

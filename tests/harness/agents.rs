@@ -34,16 +34,7 @@ pub struct Agent {
 }
 
 fn seam() -> Seam {
-    let capabilities = Capabilities {
-        block: true,
-        rewrite_in: true,
-        rewrite_out: true,
-        disconnect: true,
-        structural: true,
-        max_delay_ms: 60_000,
-        knows_trace: true,
-        stable_request_id: true,
-    };
+    let capabilities = Capabilities::ALL;
     Seam { name: "linked".to_owned(), point: Point::Tool, shape: Shape::Json, capabilities }
 }
 

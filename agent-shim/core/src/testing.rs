@@ -111,21 +111,7 @@ pub(crate) fn call(request: &str) -> Call<'static> {
 }
 
 pub(crate) fn seam(point: Point, shape: Shape) -> Seam {
-    Seam {
-        name: String::from("test"),
-        point,
-        shape,
-        capabilities: Capabilities {
-            block: true,
-            rewrite_in: true,
-            rewrite_out: true,
-            disconnect: true,
-            structural: true,
-            max_delay_ms: 60_000,
-            knows_trace: true,
-            stable_request_id: true,
-        },
-    }
+    Seam { name: String::from("test"), point, shape, capabilities: Capabilities::ALL }
 }
 
 pub(crate) fn latency(ms: u64) -> Fault {

@@ -7,6 +7,7 @@ mod list;
 mod log;
 mod pause;
 mod picture;
+mod plain;
 mod report;
 mod resume;
 mod show;

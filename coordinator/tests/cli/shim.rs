@@ -87,16 +87,7 @@ impl Shim {
     }
 
     fn hello(&self) -> Result<Request> {
-        let capabilities = Capabilities {
-            block: true,
-            rewrite_in: true,
-            rewrite_out: true,
-            disconnect: true,
-            structural: true,
-            max_delay_ms: 60_000,
-            knows_trace: true,
-            stable_request_id: true,
-        };
+        let capabilities = Capabilities::ALL;
         Ok(Request::Hello(Hello {
             incarnation: self.incarnation,
             version: "test".to_owned(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{Point, Shape};
 use super::fault::{Behavior, Damage, Fault, TruncationUnit, Unavailability};
+use super::limits::FAULT_DURATION_MS_MAX;
 use super::named::Named;
 
 /// What a seam's host lets it do.
@@ -30,6 +31,20 @@ pub struct Capabilities {
     pub knows_trace: bool,
     /// Knows a request id that is the same over retries of one logical request.
     pub stable_request_id: bool,
+}
+
+impl Capabilities {
+    /// Everything that a host can let a seam do: no fault is refused for want of a capability.
+    pub const ALL: Self = Self {
+        block: true,
+        rewrite_in: true,
+        rewrite_out: true,
+        disconnect: true,
+        structural: true,
+        max_delay_ms: FAULT_DURATION_MS_MAX,
+        knows_trace: true,
+        stable_request_id: true,
+    };
 }
 
 /// A place where a shim meets a framework.

@@ -238,16 +238,7 @@ fn site(registry: &Arc<Registry>) -> &'static Site {
         name: String::from("bench"),
         point: Point::Tool,
         shape: Shape::Json,
-        capabilities: Capabilities {
-            block: true,
-            rewrite_in: true,
-            rewrite_out: true,
-            disconnect: true,
-            structural: true,
-            max_delay_ms: 60_000,
-            knows_trace: true,
-            stable_request_id: true,
-        },
+        capabilities: Capabilities::ALL,
     };
     let agent = AgentName::new("planner").expect("it is a name");
     let other = ToolName::new("other").expect("it is a name");

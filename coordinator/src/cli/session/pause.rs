@@ -2,11 +2,10 @@
 
 use squall_proto::wire::v1::PauseSessionRequest;
 
-use super::picture;
+use super::plain::Plain;
 use crate::cli::Global;
-use crate::cli::client::request;
+use crate::cli::client::{Client, request};
 use crate::cli::failure::Failure;
-use crate::cli::name::{Named, Once};
 
 /// Injects nothing until the session is resumed
 ///
@@ -16,19 +15,14 @@ use crate::cli::name::{Named, Once};
   squall session pause first")]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    session: Named,
-    #[command(flatten)]
-    once: Once,
+    plain: Plain,
 }
 
 impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let name = self.session.resolve(global)?.to_string();
-        let request_id = self.once.id()?;
-        let message = PauseSessionRequest { name, request_id: request_id.clone() };
-        let answer = global.client()?.sessions.pause_session(request(message)).await;
-        let session =
-            answer.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
-        global.screen().answer(&session, picture::sentence)
+        let pause = async |mut client: Client, name, request_id| {
+            client.sessions.pause_session(request(PauseSessionRequest { name, request_id })).await
+        };
+        self.plain.give(global, pause).await
     }
 }

@@ -115,16 +115,7 @@ fn incarnation(shim: &str) -> Incarnation {
 
 /// The agent `planner` calls the tool `search`, through a seam that can do everything.
 pub(super) fn hello(shim: &str) -> Hello {
-    let capabilities = Capabilities {
-        block: true,
-        rewrite_in: true,
-        rewrite_out: true,
-        disconnect: true,
-        structural: true,
-        max_delay_ms: 60_000,
-        knows_trace: true,
-        stable_request_id: true,
-    };
+    let capabilities = Capabilities::ALL;
     Hello {
         incarnation: incarnation(shim),
         version: "test".into(),

@@ -43,16 +43,7 @@ impl Process {
             name: "linked".to_owned(),
             point: Point::Tool,
             shape: Shape::Text,
-            capabilities: Capabilities {
-                block: true,
-                rewrite_in: true,
-                rewrite_out: true,
-                disconnect: true,
-                structural: true,
-                max_delay_ms: 60_000,
-                knows_trace: true,
-                stable_request_id: true,
-            },
+            capabilities: Capabilities::ALL,
         };
         let agent = AgentName::new("planner").unwrap();
         let site = registry.site(&agent, &ToolName::new("search").unwrap(), &seam);

@@ -4,7 +4,6 @@
 use serde_json::{Map, Value, json};
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::{Fault, FaultKind};
-use squall_proto::vocabulary::limits::FAULT_DURATION_MS_MAX;
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::wire::v1;
@@ -69,31 +68,17 @@ fn needs(fault: &Fault, point: Point, shape: Shape) -> Option<Vec<String>> {
         let seam = Seam { name: String::new(), point, shape, capabilities };
         seam.supports(fault).is_ok()
     };
-    let able = able();
-    supports(able).then(|| {
-        lacking_one(able)
+    supports(Capabilities::ALL).then(|| {
+        lacking_one()
             .filter(|(_, lacking)| !supports(*lacking))
             .map(|(capability, _)| capability)
             .collect()
     })
 }
 
-const fn able() -> Capabilities {
-    Capabilities {
-        block: true,
-        rewrite_in: true,
-        rewrite_out: true,
-        disconnect: true,
-        structural: true,
-        max_delay_ms: FAULT_DURATION_MS_MAX,
-        knows_trace: true,
-        stable_request_id: true,
-    }
-}
-
-/// The same without each capability, with the capability's name: that of its field.
-fn lacking_one(able: Capabilities) -> impl Iterator<Item = (String, Capabilities)> {
-    let fields = serde_json::to_value(able).and_then(serde_json::from_value);
+/// All capabilities but one, for each one, with its name: that of its field.
+fn lacking_one() -> impl Iterator<Item = (String, Capabilities)> {
+    let fields = serde_json::to_value(Capabilities::ALL).and_then(serde_json::from_value);
     let fields: Map<String, Value> = fields.expect("capabilities are a struct of plain fields");
     let names: Vec<String> = fields.keys().cloned().collect();
     names.into_iter().map(move |name| {
