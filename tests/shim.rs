@@ -207,7 +207,9 @@ async fn a_shim_that_starts_before_its_server_lets_calls_pass_and_says_hello_whe
         let Request::Hello(hello) = request else { return None };
         Some(hello)
     });
-    assert_eq!(hello.context("no Hello")?.tools, ["search".parse()?]);
+    let hello = hello.context("no Hello")?;
+    assert_eq!(hello.tools, ["search".parse()?]);
+    assert_eq!(hello.sites().map(|site| site.agent.as_str()).collect::<Vec<_>>(), ["planner"]);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Given inputs, when one more comes, then outputs: one test for each sentence of the shim rules.
 
+mod announced;
 mod bounds;
 mod contact;
 mod evidence;
