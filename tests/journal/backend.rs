@@ -23,7 +23,8 @@ pub(crate) struct Real {
 /// A server that syncs always, for tests that never harm it.
 pub(crate) async fn one_server() -> &'static Server {
     static SERVER: OnceCell<Server> = OnceCell::const_new();
-    let options = Options { sync_always: true, ..Options::default() };
+    // One account for each test that stands on it, and some room.
+    let options = Options { sync_always: true, accounts: 64, ..Options::default() };
     SERVER.get_or_init(|| async move { Server::start(&options).await.unwrap() }).await
 }
 
