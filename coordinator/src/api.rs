@@ -170,7 +170,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let ready = health::report(handle.clone(), reporter, shutdown.clone());
+    let ready = health::report(handle.clone(), journal.clone(), reporter, shutdown.clone());
     let doors = Doors {
         watches: Watches::new(handle.clone()),
         handle,

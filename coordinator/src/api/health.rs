@@ -1,21 +1,31 @@
 //! Health for load balancers (`grpc.health.v1`), and readiness for our own calls: until the log was read to its end once,
 //! a session that is not known may well exist.
+//!
+//! Healthy is a replica that answers and whose log does. That the log answers proves nothing (docs/protocol.md, rule 5); that
+//! it doesn't shows that nothing can be stored.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::errors::Error;
 use super::state;
+use crate::journal::Journal;
 use crate::replica::Handle;
 
 /// Services that are healthy or not together; the empty name is the server as a whole.
 const SERVICES: [&str; 3] = ["", "squall.v1.SessionService", "squall.v1.FleetService"];
 /// How often the replica is asked.
 const EVERY: Duration = Duration::from_millis(100);
+/// How often the log is asked.
+const ASK_LOG_EVERY: Duration = Duration::from_secs(2);
+/// A log that is silent for longer is out of reach: a change of its leader takes 4 to 9 s (docs/protocol.md).
+const SILENT_MAX: Duration = Duration::from_secs(12);
 
 /// Whether the log was read to its end once.
 #[derive(Clone, Debug)]
@@ -31,10 +41,13 @@ impl Ready {
 /// Reports the replica's health until `draining`, then that nothing is served.
 pub(crate) fn report(
     handle: Handle,
+    journal: Arc<dyn Journal>,
     mut reporter: HealthReporter,
     draining: CancellationToken,
 ) -> Ready {
     let (sender, receiver) = watch::channel(Err("the coordinator is still starting".to_owned()));
+    let (heard, log) = watch::channel(Instant::now());
+    tokio::spawn(listen_to(journal, heard));
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         let mut serving = None;
@@ -44,7 +57,7 @@ pub(crate) fn report(
                 () = draining.cancelled() => break,
             }
             let health = match state::health(&handle).await {
-                Ok(health) => health,
+                Ok(health) => health.and_then(|()| answers(*log.borrow())),
                 Err(error) => Err(error.to_string()),
             };
             if serving.replace(health.is_ok()) != Some(health.is_ok()) {
@@ -65,6 +78,29 @@ pub(crate) fn report(
         }
     });
     Ready(receiver)
+}
+
+/// Asks the log now and then, until nobody wants to know any more.
+async fn listen_to(journal: Arc<dyn Journal>, heard: watch::Sender<Instant>) {
+    let mut ticks = tokio::time::interval(ASK_LOG_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = heard.closed() => return,
+        }
+        let answer = timeout(SILENT_MAX, journal.last_evidence_sequence()).await;
+        if matches!(answer, Ok(Ok(_))) {
+            heard.send_replace(Instant::now());
+        }
+    }
+}
+
+fn answers(heard: Instant) -> Result<(), String> {
+    match heard.elapsed() {
+        silent if silent <= SILENT_MAX => Ok(()),
+        silent => Err(format!("the log has not answered for {} s", silent.as_secs())),
+    }
 }
 
 async fn set(reporter: &HealthReporter, is_serving: bool) {

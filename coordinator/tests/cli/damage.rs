@@ -1,15 +1,18 @@
-//! What everybody sees once the log can't be trusted.
+//! What everybody sees once the log can't be trusted, or doesn't answer.
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use squall_proto::subject::Subject;
 use squall_proto::vocabulary::id::TenantId;
+use tokio::time::timeout;
+use tonic::Streaming;
 use tonic::transport::Endpoint;
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::SESSION;
-use crate::program::Dev;
+use crate::program::{Dev, Folder, PATIENCE};
 
 /// A halt that can't be read may have stopped anything: everything stops.
 async fn damage(dev: &Dev) -> Result<()> {
@@ -17,6 +20,31 @@ async fn damage(dev: &Dev) -> Result<()> {
     let lever = Subject::LeverLog { scope: TenantId::fleet() };
     client.publish(lever.to_string(), "no record".into()).await?;
     Ok(client.flush().await?)
+}
+
+async fn health(dev: &Dev) -> Result<Streaming<HealthCheckResponse>> {
+    let channel = Endpoint::new(dev.url().to_owned())?.connect().await?;
+    Ok(HealthClient::new(channel).watch(HealthCheckRequest::default()).await?.into_inner())
+}
+
+async fn next(health: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus> {
+    let next = timeout(PATIENCE, health.message()).await.context("health stays as it is")??;
+    Ok(next.context("health is told no more")?.status())
+}
+
+#[tokio::test]
+async fn a_coordinator_whose_log_does_not_answer_is_not_serving_until_it_does() -> Result<()> {
+    let data = Folder::new()?;
+    let dev = Dev::start(&["--data", data.path()]).await?;
+    let mut health = health(&dev).await?;
+    assert_eq!(next(&mut health).await?, ServingStatus::Serving);
+    let id = std::fs::read_to_string(format!("{}/nats.pid", data.path()))?;
+    let nats = Pid::from_raw(id.trim().parse()?).context("a process")?;
+    kill_process(nats, Signal::STOP)?;
+    assert_eq!(next(&mut health).await?, ServingStatus::NotServing);
+    kill_process(nats, Signal::CONT)?;
+    assert_eq!(next(&mut health).await?, ServingStatus::Serving);
+    dev.done().await
 }
 
 #[tokio::test]
@@ -27,15 +55,11 @@ async fn watchers_of_a_damaged_log_end_with_the_reason_and_health_says_so() -> R
     assert!(watch.line().await?.contains(" draft"));
     let mut log = dev.spawn(&["session", "log", "first", "--follow"])?;
     assert!(log.line().await?.contains("created"));
-    let channel = Endpoint::new(dev.url().to_owned())?.connect().await?;
-    let mut health =
-        HealthClient::new(channel).watch(HealthCheckRequest::default()).await?.into_inner();
-    let first = health.message().await?.context("no health")?;
-    assert_eq!(first.status(), ServingStatus::Serving);
+    let mut health = health(&dev).await?;
+    assert_eq!(next(&mut health).await?, ServingStatus::Serving);
 
     damage(&dev).await?;
-    let then = health.message().await?.context("no other health")?;
-    assert_eq!(then.status(), ServingStatus::NotServing);
+    assert_eq!(next(&mut health).await?, ServingStatus::NotServing);
     for stream in [watch, log] {
         let (_, err) = stream.rest().await?.ended(1)?;
         assert!(err.contains("the log is damaged, every session is stopped: record "), "{err}");
