@@ -5,7 +5,10 @@ use squall_domain::session::Phase;
 
 use crate::house::{House, key};
 
-super::on_both_houses!(the_budget_is_spent_to_the_last_permit_and_never_passed);
+super::on_both_houses!(
+    the_budget_is_spent_to_the_last_permit_and_never_passed,
+    the_budget_is_spent_exactly_although_the_server_that_leads_the_log_is_killed,
+);
 
 /// Demand far over the budget, from all tenants: never one injection more, and the ledger is what the agents recorded.
 async fn the_budget_is_spent_to_the_last_permit_and_never_passed(house: House) -> Result<()> {
@@ -15,6 +18,24 @@ async fn the_budget_is_spent_to_the_last_permit_and_never_passed(house: House) -
     assert_eq!(house.settle(agents).await?, 40);
     let view = house.last().view(&key()).await?;
     assert!(view.sums.tenants.len() > 1, "only one tenant was hit");
+    Ok(())
+}
+
+/// Grants whose append or answer was lost on the way are neither issued twice nor forgotten.
+async fn the_budget_is_spent_exactly_although_the_server_that_leads_the_log_is_killed(
+    house: House,
+) -> Result<()> {
+    let agents = house.agents(4)?;
+    house.start(400).await?;
+    house.injections(20).await?;
+    let leader = house.leader_of_the_log().await?;
+    leader.kill();
+    if house.survives_a_server() {
+        is_spent_exactly(&house).await?;
+    }
+    leader.restart().await?;
+    is_spent_exactly(&house).await?;
+    assert_eq!(house.settle(agents).await?, 400);
     Ok(())
 }
 
