@@ -11,10 +11,13 @@ mod barrier;
 mod client;
 mod desk;
 mod effect;
+mod evidence;
+mod exchange;
 mod fleet;
 mod listing;
 mod members;
 mod plan;
+mod record;
 mod request;
 mod view;
 
@@ -24,17 +27,19 @@ use std::sync::atomic::AtomicBool;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use squall_domain::event::{Event, Hash, LeverEvent, Record, Recorded, Totals};
+use squall_domain::event::Event;
 use squall_domain::evidence::Archive;
-use squall_domain::lever::Scope;
 use squall_domain::local::Ages;
 use squall_domain::world::{Applied, Entry, World};
 use squall_proto::subject::Partition;
 use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
-use squall_proto::vocabulary::message::{Command, Evidence, Reply, Request};
+use squall_proto::vocabulary::message::Evidence;
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 pub use self::client::{Answer, Order, OrderError, OrderKind, Query};
+pub use self::exchange::{
+    AppendFailure, Input, Lane, Now, Output, SessionKeyOrScope, Token, Write,
+};
 pub use self::members::owner;
 pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage};
 
@@ -45,169 +50,6 @@ use self::fleet::Fleet;
 use self::listing::Listing;
 use self::members::Members;
 use self::request::Report;
-
-/// The time, on both clocks, when an input arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// For leases and permits.
-    pub boot: BootNanos,
-    /// For records and people.
-    pub wall: UnixMillis,
-}
-
-/// Names the one who waits for an answer; given by the pump, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
-
-/// What can happen to a replica.
-#[derive(Debug)]
-pub enum Input {
-    /// The next record of the log.
-    Logged {
-        /// Its position.
-        sequence: u64,
-        /// When the log's server stored it.
-        time: UnixMillis,
-        /// The append that wrote it.
-        append: Option<AppendId>,
-        /// What it says.
-        entry: Box<Entry>,
-        /// BLAKE3 of its bytes.
-        hash: Hash,
-    },
-    /// Nothing newer was known to the log's server.
-    CaughtUp,
-    /// The log contradicts itself.
-    LogDamaged(String),
-    /// An append was answered, or was not.
-    Appended {
-        /// Which.
-        id: AppendId,
-        /// Its position, or why there is none.
-        result: Result<u64, AppendFailure>,
-    },
-    /// A shim's request; tenant and shim are vouched for by its subject.
-    Request {
-        /// Who waits.
-        token: Token,
-        /// Whose shim.
-        tenant: TenantId,
-        /// Which shim.
-        shim: ShimId,
-        /// What it says.
-        request: Box<Request>,
-    },
-    /// A shim said Hello to the replica that owns its partition.
-    Overheard {
-        /// Whose shim.
-        tenant: TenantId,
-        /// Which shim.
-        shim: ShimId,
-        /// What it said.
-        hello: Box<squall_proto::vocabulary::message::Hello>,
-    },
-    /// Evidence from the stream; tenant and shim are vouched for by its subject.
-    Evidence {
-        /// Its position in the evidence stream.
-        sequence: u64,
-        /// Whose shim.
-        tenant: TenantId,
-        /// Which shim.
-        shim: ShimId,
-        /// What it says.
-        evidence: Box<Evidence>,
-    },
-    /// A client wants something done.
-    Order {
-        /// Who waits.
-        token: Token,
-        /// What.
-        order: Box<Order>,
-    },
-    /// A client wants to know something.
-    Query {
-        /// Who waits.
-        token: Token,
-        /// What.
-        query: Query,
-    },
-    /// Another replica lives.
-    Alive(ReplicaId),
-    /// Time has passed.
-    Tick,
-}
-
-/// Why an append got no position.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AppendFailure {
-    /// Another record came first, or this very one did before: the fold will tell.
-    Conflict,
-    /// No clear answer, `duplicate` included: the fold will tell.
-    Unclear,
-    /// The log has no room; nothing was stored.
-    Full(String),
-    /// The log refused it; nothing was stored.
-    Refused(String),
-}
-
-/// What is to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Write {
-    /// A record of a session, if `expected` is still its revision.
-    Session(SessionKey, u64, Record<Event>),
-    /// A record of a lever, if `expected` is still its revision.
-    Lever(Scope, u64, Record<LeverEvent>),
-    /// A barrier of this replica: shows that it is fresh.
-    Barrier,
-}
-
-/// Which of the replica's connections a command takes: a stop must not stand behind a fan-out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Aborts, halts and pauses.
-    Urgent,
-    /// Everything else.
-    Bulk,
-}
-
-/// What the pump has to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Append this under this id, once.
-    Append(AppendId, Write),
-    /// Answer a shim.
-    Reply(Token, Box<Reply>),
-    /// Answer a client's order.
-    Ordered(Token, Result<SessionKeyOrScope, OrderError>),
-    /// Answer a client's query.
-    Answered(Token, Box<Answer>),
-    /// Tell all shims of a tenant, or one.
-    Command {
-        /// Whose shims.
-        tenant: TenantId,
-        /// One of them, or all.
-        shim: Option<ShimId>,
-        /// On which connection.
-        lane: Lane,
-        /// What.
-        command: Box<Command>,
-    },
-    /// Say that this replica lives.
-    Alive,
-    /// Listen to the requests of these partitions, and of no others.
-    Own(BTreeSet<Partition>),
-    /// Watchers of these sessions have something new to see.
-    Changed(Vec<SessionKey>),
-}
-
-/// What an order was about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionKeyOrScope {
-    /// A session.
-    Session(SessionKey),
-    /// A lever.
-    Scope(Scope),
-}
 
 /// What a replica is.
 #[derive(Clone, Debug)]
@@ -225,9 +67,6 @@ pub struct Identity {
     /// Seed of its append ids and of new sessions' seeds.
     pub seed: u64,
 }
-
-/// Most messages of evidence that wait for their session: a replica lags behind the others by moments only.
-const EARLY_MAX: usize = 256;
 
 /// One replica.
 #[derive(Debug)]
@@ -314,7 +153,9 @@ impl Engine {
             Input::Request { token, tenant, shim, request } => {
                 self.request(now, token, tenant, shim, *request)
             }
-            Input::Overheard { tenant, shim, hello } => self.fleet.hello(tenant, shim, *hello, now),
+            Input::Overheard { tenant, shim, hello } => {
+                self.fleet.hello(tenant, shim, *hello, now.boot)
+            }
             Input::Evidence { sequence, tenant, shim, evidence } => {
                 self.evidence(now, sequence, &tenant, &shim, *evidence);
             }
@@ -492,43 +333,6 @@ impl Engine {
         self.out(Output::Own(BTreeSet::new()));
     }
 
-    fn evidence(
-        &mut self,
-        now: Now,
-        sequence: u64,
-        tenant: &TenantId,
-        shim: &ShimId,
-        evidence: Evidence,
-    ) {
-        let world = &self.world;
-        if evidence.rows.iter().any(|row| world.session(&row.session).is_none()) {
-            self.early.truncate(EARLY_MAX - 1);
-            self.early.push_front((sequence, tenant.clone(), shim.clone(), evidence.clone()));
-        }
-        let knows =
-            |key: &SessionKey| world.session(key).is_some_and(|session| session.covers(tenant));
-        let changed = self.archive.intake(tenant, shim, evidence, knows);
-        self.archive.sequence = self.archive.sequence.max(sequence);
-        self.fleet.heard(tenant, shim, now.boot);
-        for key in &changed {
-            let place = Place::Session(key.clone());
-            if self.owns(&place) {
-                self.work(now, &place);
-            }
-        }
-        self.changed.extend(changed);
-    }
-
-    /// A session was created: evidence may have come before it.
-    fn late_evidence(&mut self, now: Now, entry: &Entry) {
-        let Entry::Session(_, record) = entry else { return };
-        if record.events.iter().any(|recorded| matches!(recorded.event, Event::Created { .. })) {
-            for (sequence, tenant, shim, evidence) in std::mem::take(&mut self.early) {
-                self.evidence(now, sequence, &tenant, &shim, evidence);
-            }
-        }
-    }
-
     fn tick(&mut self, now: Now) {
         self.push_again(now);
         if self.log_damage.is_some() {
@@ -557,46 +361,9 @@ impl Engine {
         self.outputs.push_back(output);
     }
 
-    /// Writes `events` as one record, and remembers where it belongs.
-    fn write(&mut self, now: Now, place: Place, append: AppendId, events: Events) {
-        let Some(write) = self.record(now, &place, append, events) else { return };
-        self.barriers.sent(append, now.boot);
-        self.flights.insert(append, place);
-        self.out(Output::Append(append, write));
-    }
-
-    fn record(&self, now: Now, place: &Place, append: AppendId, events: Events) -> Option<Write> {
-        match (place, events) {
-            (Place::Session(key), Events::Session(events, totals)) => {
-                let (expected, previous) = self
-                    .world
-                    .session(key)
-                    .map_or((0, Hash::default()), |session| (session.revision, session.head));
-                let record = Record { append, at: now.wall, previous, totals, events };
-                Some(Write::Session(key.clone(), expected, record))
-            }
-            (Place::Lever(scope), Events::Lever(events)) => {
-                let (expected, previous) =
-                    self.world.lever(scope).map_or((0, Hash::default()), |lever| {
-                        (lever.expected(self.world.time()), lever.head)
-                    });
-                let record =
-                    Record { append, at: now.wall, previous, totals: Totals::default(), events };
-                Some(Write::Lever(scope.clone(), expected, record))
-            }
-            (Place::Session(_), Events::Lever(_)) | (Place::Lever(_), Events::Session(..)) => None,
-        }
-    }
-
     fn owns(&self, place: &Place) -> bool {
         self.members.owns(place.partition())
     }
-}
-
-/// The events of one record, with the totals after it.
-enum Events {
-    Session(Vec<Recorded<Event>>, Totals),
-    Lever(Vec<Recorded<LeverEvent>>),
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use squall_proto::vocabulary::time::BootNanos;
 
 use super::barrier::Need;
 use super::client::{Order, OrderError};
-use super::{AppendFailure, Engine, Events, Now, Output, Token};
+use super::record::Events;
+use super::{AppendFailure, Engine, Now, Output, Token};
 
 /// Most requests that wait at one desk: two group commits' worth; more are told to come back.
 const JOBS_MAX: usize = 2 * RECORD_EVENTS_MAX;
