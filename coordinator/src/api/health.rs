@@ -42,28 +42,39 @@ impl Ready {
 pub(crate) fn report(
     handle: Handle,
     journal: Arc<dyn Journal>,
-    mut reporter: HealthReporter,
+    reporter: HealthReporter,
     draining: CancellationToken,
 ) -> Ready {
-    let (sender, receiver) = watch::channel(Err("the coordinator is still starting".to_owned()));
+    let (ready, receiver) = watch::channel(Err("the coordinator is still starting".to_owned()));
     let (heard, log) = watch::channel(Instant::now());
     tokio::spawn(listen_to(journal, heard));
-    tokio::spawn(async move {
+    let teller = Teller { handle, log, reporter, ready, serving: None };
+    tokio::spawn(teller.tell_until(draining));
+    Ready(receiver)
+}
+
+/// Tells whoever wants to know.
+struct Teller {
+    handle: Handle,
+    /// When the log answered last.
+    log: watch::Receiver<Instant>,
+    reporter: HealthReporter,
+    ready: watch::Sender<Result<(), String>>,
+    /// What was told last.
+    serving: Option<bool>,
+}
+
+impl Teller {
+    async fn tell_until(mut self, draining: CancellationToken) {
         let mut ticks = tokio::time::interval(EVERY);
-        let mut serving = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = draining.cancelled() => break,
             }
-            let health = match state::health(&handle).await {
-                Ok(health) => health.and_then(|()| answers(*log.borrow())),
-                Err(error) => Err(error.to_string()),
-            };
-            if serving.replace(health.is_ok()) != Some(health.is_ok()) {
-                set(&reporter, health.is_ok()).await;
-            }
-            sender.send_if_modified(|ready| {
+            let health = self.health().await;
+            self.tell(health.is_ok()).await;
+            self.ready.send_if_modified(|ready| {
                 let is_new = ready.is_err() && *ready != health;
                 if is_new {
                     *ready = health;
@@ -71,13 +82,29 @@ pub(crate) fn report(
                 is_new
             });
         }
-        set(&reporter, false).await;
+        self.tell(false).await;
         // Whoever watches has been told, and would hold the server open until it is cut off.
         for service in SERVICES {
-            reporter.clear_service_status(service).await;
+            self.reporter.clear_service_status(service).await;
         }
-    });
-    Ready(receiver)
+    }
+
+    async fn health(&self) -> Result<(), String> {
+        match state::health(&self.handle).await {
+            Ok(health) => health.and_then(|()| answers(*self.log.borrow())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn tell(&mut self, is_serving: bool) {
+        if self.serving.replace(is_serving) == Some(is_serving) {
+            return;
+        }
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
 }
 
 /// Asks the log now and then, until nobody wants to know any more.
@@ -100,12 +127,5 @@ fn answers(heard: Instant) -> Result<(), String> {
     match heard.elapsed() {
         silent if silent <= SILENT_MAX => Ok(()),
         silent => Err(format!("the log has not answered for {} s", silent.as_secs())),
-    }
-}
-
-async fn set(reporter: &HealthReporter, is_serving: bool) {
-    let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in SERVICES {
-        reporter.set_service_status(service, status).await;
     }
 }
