@@ -29,12 +29,12 @@ const SILENT_MAX: Duration = Duration::from_secs(12);
 
 /// Whether the log was read to its end once.
 #[derive(Clone, Debug)]
-pub(crate) struct Ready(watch::Receiver<Result<(), String>>);
+pub(crate) struct Ready(watch::Receiver<Result<(), Error>>);
 
 impl Ready {
     /// `Ok` once the replica has answered requests. It stays so if the log is damaged later: then looking is all that is left.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.0.borrow().clone().map_err(Error::NotReady)
+        self.0.borrow().clone()
     }
 }
 
@@ -45,7 +45,8 @@ pub(crate) fn report(
     reporter: HealthReporter,
     draining: CancellationToken,
 ) -> Ready {
-    let (ready, receiver) = watch::channel(Err("the coordinator is still starting".to_owned()));
+    let starting = Error::NotReady("the coordinator is still starting".to_owned());
+    let (ready, receiver) = watch::channel(Err(starting));
     let (heard, log) = watch::channel(Instant::now());
     tokio::spawn(listen_to(journal, heard));
     let teller = Teller { handle, log, reporter, ready, serving: None };
@@ -59,7 +60,7 @@ struct Teller {
     /// When the log answered last.
     log: watch::Receiver<Instant>,
     reporter: HealthReporter,
-    ready: watch::Sender<Result<(), String>>,
+    ready: watch::Sender<Result<(), Error>>,
     /// What was told last.
     serving: Option<bool>,
 }
@@ -74,13 +75,9 @@ impl Teller {
             }
             let health = self.health().await;
             self.tell(health.is_ok()).await;
-            self.ready.send_if_modified(|ready| {
-                let is_new = ready.is_err() && *ready != health;
-                if is_new {
-                    *ready = health;
-                }
-                is_new
-            });
+            if self.ready.borrow().is_err() {
+                self.ready.send_replace(health);
+            }
         }
         self.tell(false).await;
         // Whoever watches has been told, and would hold the server open until it is cut off.
@@ -89,10 +86,13 @@ impl Teller {
         }
     }
 
-    async fn health(&self) -> Result<(), String> {
-        match state::health(&self.handle).await {
-            Ok(health) => health.and_then(|()| answers(*self.log.borrow())),
-            Err(error) => Err(error.to_string()),
+    async fn health(&self) -> Result<(), Error> {
+        match state::health(&self.handle).await? {
+            Ok(()) => answers(*self.log.borrow()),
+            Err(why) => match state::log_damage(&self.handle).await? {
+                Some(why) => Err(Error::LogDamaged(why)),
+                None => Err(Error::NotReady(why)),
+            },
         }
     }
 
@@ -123,9 +123,11 @@ async fn listen_to(journal: Arc<dyn Journal>, heard: watch::Sender<Instant>) {
     }
 }
 
-fn answers(heard: Instant) -> Result<(), String> {
+fn answers(heard: Instant) -> Result<(), Error> {
     match heard.elapsed() {
         silent if silent <= SILENT_MAX => Ok(()),
-        silent => Err(format!("the log has not answered for {} s", silent.as_secs())),
+        silent => {
+            Err(Error::NotReady(format!("the log has not answered for {} s", silent.as_secs())))
+        }
     }
 }

@@ -44,6 +44,12 @@ pub(crate) async fn fleet(handle: &Handle, tenant: Option<TenantId>) -> Result<F
     Ok(view)
 }
 
+/// Why the whole log can't be trusted any more, where that is so.
+pub(crate) async fn log_damage(handle: &Handle) -> Result<Option<String>, Error> {
+    // No shim is a tenant's that has none.
+    Ok(fleet(handle, Some(TenantId::fleet())).await?.log_damage)
+}
+
 /// Levers that were ever engaged.
 pub(crate) async fn halts(handle: &Handle) -> Result<Vec<HaltView>, Error> {
     let Answer::Halts(halts) = handle.query(Query::Halts).await? else { return Err(MIXED_UP) };

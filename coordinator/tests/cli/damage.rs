@@ -1,10 +1,10 @@
 //! What everybody sees once the log can't be trusted, or doesn't answer.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use squall_proto::subject::Subject;
 use squall_proto::vocabulary::id::TenantId;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -12,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::SESSION;
-use crate::program::{Dev, Folder, PATIENCE};
+use crate::program::{Dev, Folder, PATIENCE, free_port, squall};
 
 /// A halt that can't be read may have stopped anything: everything stops.
 async fn damage(dev: &Dev) -> Result<()> {
@@ -30,6 +30,18 @@ async fn health(dev: &Dev) -> Result<Streaming<HealthCheckResponse>> {
 async fn next(health: &mut Streaming<HealthCheckResponse>) -> Result<ServingStatus> {
     let next = timeout(PATIENCE, health.message()).await.context("health stays as it is")??;
     Ok(next.context("health is told no more")?.status())
+}
+
+/// Waits until a coordinator refuses to show anything, and says this.
+async fn until_refused(address: &str, why: &str) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let listed = squall(&["session", "list"], &[("SQUALL_SERVER", address)], "").await?;
+        match listed.failed(1) {
+            Ok(error) if error.contains(why) => return Ok(()),
+            other => ensure!(Instant::now() < until, "waited in vain, last for {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -68,9 +80,13 @@ async fn watchers_of_a_damaged_log_end_with_the_reason_and_health_says_so() -> R
     let abort = dev.squall(&["session", "abort", "first", "--reason", "enough"]).await?;
     let abort = abort.failed(1)?;
     assert!(abort.contains("the log is damaged") && abort.contains("nothing can be"), "{abort}");
-    // Looking is all that is left.
+    // Looking is all that is left, and not even that to a coordinator that comes later.
     let shown = dev.squall(&["session", "show", "first"]).await?.done()?;
     assert!(shown.contains("tenants/acme/sessions/first"), "{shown}");
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let serve = ["serve", "--nats", dev.nats_url(), "--replicas", "1", "--listen", &address];
+    let _later = dev.spawn(&serve)?;
+    until_refused(&address, "the log is damaged, every session is stopped: record ").await?;
     dev.done().await?;
     // The server let its watchers go instead of waiting for them: a stream that is cut off ends with an error.
     while health.message().await?.is_some() {}

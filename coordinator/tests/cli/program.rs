@@ -253,7 +253,7 @@ impl Running {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let drawn = std::iter::repeat_with(|| rand::random_range(PORTS)).take(200);
     drawn.into_iter().find(free).context("no free port")
