@@ -104,13 +104,18 @@ impl Shim {
     /// | `SQUALL_ENVIRONMENT` | where the process runs | `production` |
     /// | `SQUALL_ALLOW` | allowed kinds and caps: `latency,error,max_injections=100,max_delay_ms=2000` | all kinds |
     /// | `SQUALL_TENANT` | who owns the agents; required once opted in | |
-    /// | `SQUALL_SHIM` | name of this place, the same over restarts | the machine's name |
+    /// | `SQUALL_SHIM` | name of this place, the same over restarts; see below | the machine's name |
     /// | `SQUALL_AGENTS` | agents that the process will have, with commas | those that are seen |
     /// | `SQUALL_NATS_URL` | servers, with commas; the first user and password in them count | `nats://127.0.0.1:4222` |
     /// | `SQUALL_NATS_CREDS` | credentials file | none |
     /// | `SQUALL_NATS_CA` | certificates of the servers' authority; demands TLS | the system's |
     /// | `SQUALL_SHARED_ACCOUNT` | `true`: one NATS account for all tenants, as in `squall dev` | if there are no credentials |
-    /// | `SQUALL_JOURNAL` | file that remembers burned permits over a crash | none |
+    /// | `SQUALL_JOURNAL` | file that remembers burned permits over a crash; one for each process | none |
+    ///
+    /// Processes may share a name, as those of one machine do by default. Every bound holds all the same, since each start of
+    /// a process has a random life of its own, by which the coordinator tells them apart; people see only that life. Give
+    /// each a `SQUALL_SHIM` to tell which is which. A process with a journal keeps its name over restarts: what its former
+    /// life held is given back under that name.
     ///
     /// # Errors
     /// [`Error`] if a variable can't be understood. Chaos has to be off then:

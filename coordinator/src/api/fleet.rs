@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use squall_domain::lever::Scope;
-use squall_proto::vocabulary::id::TenantId;
+use squall_proto::vocabulary::id::{Holder, TenantId};
 use squall_proto::vocabulary::violation::Check;
 use squall_proto::wire::v1;
 use squall_proto::wire::v1::fleet_service_server::FleetService;
@@ -36,16 +36,12 @@ impl Fleet {
         let cursor = list.cursor(&mut check, &page_token);
         let ((of, size), cursor) = check.finish(of.zip(size).zip(cursor))?;
         let (mut shims, FleetView { losses, .. }) = self.seen(&of).await?;
-        // Tokens hold no slash, so that tenant and name order like the pair.
-        let place = |shim: &v1::Shim| (shim.tenant.clone(), shim.shim.clone());
-        let after = cursor.as_ref().and_then(|cursor| cursor.split_once('/'));
-        shims.retain(|shim| {
-            after.is_none_or(|(tenant, name)| place(shim) > (tenant.to_owned(), name.to_owned()))
-        });
+        // No part of a place holds a slash, so that the parts order as the shims do.
+        let after = cursor.as_ref().map(|cursor| cursor.split('/').collect::<Vec<_>>());
+        shims.retain(|shim| after.as_ref().is_none_or(|after| place(shim)[..] > after[..]));
         let more = shims.len() > size;
         shims.truncate(size);
-        let last =
-            shims.last().filter(|_| more).map(|shim| format!("{}/{}", shim.tenant, shim.shim));
+        let last = shims.last().filter(|_| more).map(|shim| place(shim).join("/"));
         let next_page_token = last.map(|cursor| list.token(&cursor)).unwrap_or_default();
         let losses = Some(convert::fleet::losses(losses));
         Ok(v1::ListShimsResponse { shims, next_page_token, losses })
@@ -53,9 +49,10 @@ impl Fleet {
 
     async fn seen(&self, of: &Parent) -> Result<(Vec<v1::Shim>, FleetView), Error> {
         let fleet = state::fleet(&self.0.handle, of.tenant()).await?;
-        let permits = |shim: &ShimView| {
-            let key = (shim.tenant.clone(), shim.shim.clone());
-            fleet.open_permits.get(&key).copied().unwrap_or(0)
+        let permits = |view: &ShimView| {
+            let (tenant, shim) = (view.tenant.clone(), view.shim.clone());
+            let holder = Holder { tenant, shim, incarnation: view.hello.incarnation };
+            fleet.open_permits.get(&holder).copied().unwrap_or(0)
         };
         let shims = fleet.shims.iter();
         Ok((shims.map(|shim| convert::fleet::shim(shim, permits(shim))).collect(), fleet))
@@ -130,6 +127,11 @@ impl Fleet {
         state::order(&self.0.handle, Order { request: id, actor, kind }).await?;
         self.halt(&scope).await
     }
+}
+
+/// Where a shim stands in the list: processes of one name stand beside each other.
+fn place(shim: &v1::Shim) -> [&str; 3] {
+    [&shim.tenant, &shim.shim, &shim.incarnation]
 }
 
 /// What engaging and releasing have in common.

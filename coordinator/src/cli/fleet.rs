@@ -1,5 +1,7 @@
 //! `squall fleet`: the shims that are there.
 
+use std::collections::BTreeMap;
+
 use comfy_table::Cell;
 use squall_proto::wire::v1::{ListShimsRequest, ListShimsResponse, Losses, Shim};
 
@@ -19,7 +21,7 @@ const NAMES_SHOWN: usize = 4;
 
 /// Shows the connected shims: those of one tenant, or all where none is named
 ///
-/// A shim is a process with agents in it. ALLOWS is what the owner of the process lets happen in it.
+/// A shim is a process with agents in it; LIFE tells processes of one name apart. ALLOWS is what the owner of the process lets happen in it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall fleet
@@ -76,9 +78,29 @@ fn draw(listed: &ListShimsResponse, look: Look) -> String {
             lines(&table)
         }
     };
-    match losses(&listed.losses.unwrap_or_default()) {
-        losses if losses.is_empty() => shims,
-        losses => format!("{shims}\n{}\n", look.paint.bad(&losses)),
+    let hint = shared_names(&listed.shims);
+    let losses = match losses(&listed.losses.unwrap_or_default()) {
+        losses if losses.is_empty() => losses,
+        losses => look.paint.bad(&losses),
+    };
+    let told = [shims, hint, losses].into_iter().filter(|told| !told.is_empty());
+    told.map(|told| format!("{}\n", told.trim_end())).collect::<Vec<_>>().join("\n")
+}
+
+/// Names that several processes have, in one line; empty when there is none.
+fn shared_names(shims: &[Shim]) -> String {
+    let mut processes: BTreeMap<String, usize> = BTreeMap::new();
+    for shim in shims {
+        *processes.entry(format!("{}/{}", shim.tenant, shim.shim)).or_default() += 1;
+    }
+    let shared = processes.iter().filter(|(_, count)| **count > 1);
+    let shared: Vec<_> = shared.map(|(name, count)| format!("{count} of {name}")).collect();
+    match shared.as_slice() {
+        [] => String::new(),
+        shared => format!(
+            "processes of one name, told apart by LIFE (one that ended stays for 90 s; SQUALL_SHIM names each): {}",
+            list(shared, NAMES_SHOWN)
+        ),
     }
 }
 
@@ -130,6 +152,24 @@ mod tests {
         };
         let listed = ListShimsResponse { shims: vec![shim], ..ListShimsResponse::default() };
         insta::assert_snapshot!(draw(&listed, Look::PLAIN));
+    }
+
+    #[test]
+    fn processes_of_one_name_are_told_apart_and_the_way_to_name_them_is_told() {
+        let shim = |name: &str, incarnation: &str| Shim {
+            tenant: "acme".to_owned(),
+            shim: name.to_owned(),
+            incarnation: incarnation.to_owned(),
+            ..Shim::default()
+        };
+        let shims = [shim("vm", "00aa"), shim("vm", "00bb"), shim("worker-1", "00cc")];
+        let drawn = |shims: &[Shim]| {
+            draw(&ListShimsResponse { shims: shims.to_vec(), ..Default::default() }, Look::PLAIN)
+        };
+        let told = drawn(&shims);
+        assert!(told.contains("00aa") && told.contains("00bb"), "{told}");
+        assert!(told.contains("SQUALL_SHIM") && told.ends_with("2 of acme/vm\n"), "{told}");
+        assert!(!drawn(&shims[1..]).contains("SQUALL_SHIM"), "{told}");
     }
 
     #[test]

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use squall_domain::rejection::Inapplicable;
 use squall_domain::session::Session;
-use squall_proto::vocabulary::id::{ShimId, TenantId};
-use squall_proto::vocabulary::message::Hello;
+use squall_proto::vocabulary::id::{Holder, Incarnation, ShimId, TenantId};
+use squall_proto::vocabulary::limits::HELLO_EVERY;
+use squall_proto::vocabulary::message::{Ask, Hello, Inert, Renew, Request, Sync};
 use squall_proto::vocabulary::plan::PlanVersion;
 use squall_proto::vocabulary::session::Experiment;
-use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
+use squall_proto::vocabulary::time::BootNanos;
 
 use self::obstacle::{can_apply, reasons};
-use super::Now;
 use super::view::ShimView;
 
 /// Most shims that are kept in mind: what one coordinator is built for, twice.
 const SHIMS_MAX: usize = 200_000;
-/// A shim that was not heard for this long is gone: shims say Hello again every 30 s.
-const GONE_AFTER: Duration = Duration::from_secs(90);
+/// A shim that was not heard for this long is gone: of three Hellos one may get lost, and another one be late.
+const GONE_AFTER: Duration = HELLO_EVERY.saturating_mul(3);
 /// Most reasons that an error lists for one experiment; the rest is counted.
 const REASONS_MAX: usize = 5;
 
@@ -29,43 +29,36 @@ const REASONS_MAX: usize = 5;
 struct Member {
     hello: Hello,
     heard: BootNanos,
-    heard_wall: UnixMillis,
     plan: Option<u64>,
 }
 
-/// All of them.
+/// All of them. Each is a process: two of one name are told apart by their lives, and both can be hit.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
-    members: BTreeMap<(TenantId, ShimId), Member>,
+    members: BTreeMap<Holder, Member>,
     announced: BTreeMap<TenantId, u64>,
 }
 
 impl Fleet {
-    pub(super) fn hello(&mut self, tenant: TenantId, shim: ShimId, hello: Hello, now: Now) {
-        let key = (tenant, shim);
-        if self.members.len() >= SHIMS_MAX && !self.members.contains_key(&key) {
+    pub(super) fn hello(&mut self, tenant: TenantId, shim: ShimId, hello: Hello, now: BootNanos) {
+        let holder = Holder { tenant, shim, incarnation: hello.incarnation };
+        if self.members.len() >= SHIMS_MAX && !self.members.contains_key(&holder) {
             tracing::warn!(limit = SHIMS_MAX, "a shim is not listed: too many are");
             return;
         }
-        let plan = self.members.get(&key).and_then(|member| member.plan);
-        self.members.insert(key, Member { hello, heard: now.boot, heard_wall: now.wall, plan });
+        let plan = self.members.get(&holder).and_then(|member| member.plan);
+        self.members.insert(holder, Member { hello, heard: now, plan });
     }
 
-    pub(super) fn heard(&mut self, tenant: &TenantId, shim: &ShimId, now: BootNanos) {
-        if let Some(member) = self.members.get_mut(&(tenant.clone(), shim.clone())) {
-            let since = now.since(member.heard);
-            member.heard_wall = member.heard_wall.plus(since);
+    /// This process said something itself.
+    pub(super) fn heard(&mut self, holder: &Holder, now: BootNanos) {
+        if let Some(member) = self.members.get_mut(holder) {
             member.heard = now;
         }
     }
 
-    pub(super) fn has_plan(
-        &mut self,
-        tenant: &TenantId,
-        shim: &ShimId,
-        plan: Option<&PlanVersion>,
-    ) {
-        if let Some(member) = self.members.get_mut(&(tenant.clone(), shim.clone())) {
+    pub(super) fn has_plan(&mut self, holder: &Holder, plan: Option<&PlanVersion>) {
+        if let Some(member) = self.members.get_mut(holder) {
             member.plan = plan.map(|plan| plan.sequence);
         }
     }
@@ -75,7 +68,7 @@ impl Fleet {
     }
 
     pub(super) fn tenants(&self) -> impl Iterator<Item = TenantId> + '_ {
-        self.members.keys().map(|(tenant, _)| tenant.clone())
+        self.members.keys().map(|holder| holder.tenant.clone())
     }
 
     /// The plan version that was announced to a tenant last.
@@ -93,8 +86,8 @@ impl Fleet {
     ) -> impl Iterator<Item = (&'a ShimId, &'a Member)> {
         self.members
             .iter()
-            .filter(|((tenant, _), _)| session.covers(tenant))
-            .map(|((_, shim), member)| (shim, member))
+            .filter(|(holder, _)| session.covers(&holder.tenant))
+            .map(|(holder, member)| (&holder.shim, member))
     }
 
     /// First probability of asking: `min(1, 2B/N)` over the shims that take part.
@@ -142,17 +135,29 @@ impl Fleet {
         Some(format!("{}{more}", reasons.join("; ")))
     }
 
-    pub(super) fn view(&self, now: Now, tenant: Option<&TenantId>) -> Vec<ShimView> {
+    pub(super) fn view(&self, now: BootNanos, tenant: Option<&TenantId>) -> Vec<ShimView> {
         self.members
             .iter()
-            .filter(|((of, _), _)| tenant.is_none_or(|tenant| tenant == of))
-            .map(|((tenant, shim), member)| ShimView {
-                tenant: tenant.clone(),
-                shim: shim.clone(),
+            .filter(|(holder, _)| tenant.is_none_or(|tenant| *tenant == holder.tenant))
+            .map(|(holder, member)| ShimView {
+                tenant: holder.tenant.clone(),
+                shim: holder.shim.clone(),
                 hello: member.hello.clone(),
-                heard_ago: now.boot.since(member.heard),
+                heard_ago: now.since(member.heard),
                 plan: member.plan,
             })
             .collect()
+    }
+}
+
+/// The process that speaks. A Close tells nothing of that: it may be said for a life that is over, by its journal.
+pub(super) fn speaker(request: &Request) -> Option<Incarnation> {
+    match request {
+        Request::Hello(Hello { incarnation, .. })
+        | Request::Sync(Sync { incarnation, .. })
+        | Request::Ask(Ask { incarnation, .. })
+        | Request::Renew(Renew { incarnation, .. })
+        | Request::Inert(Inert { incarnation, .. }) => Some(*incarnation),
+        Request::Close(_) => None,
     }
 }

@@ -14,6 +14,7 @@ use squall_proto::vocabulary::message::{
 use squall_proto::vocabulary::time::BootNanos;
 
 use super::desk::{Batch, Job, Outcome, Place, Work, own};
+use super::fleet::speaker;
 use super::{Engine, Now, Output, Token};
 
 /// A Hello or Renew waits at most this long for the aborts that it reports to be recorded; the shim repeats it.
@@ -60,9 +61,11 @@ impl Engine {
             self.unavailable(token, "the coordinator is still reading the log", 500);
             return;
         }
-        self.fleet.heard(&tenant, &shim, now.boot);
         let holder =
             |incarnation| Holder { tenant: tenant.clone(), shim: shim.clone(), incarnation };
+        if let Some(speaker) = speaker(&request) {
+            self.fleet.heard(&holder(speaker), now.boot);
+        }
         match request {
             Request::Hello(hello) => self.hello(now, token, tenant, shim, hello),
             Request::Sync(sync) => {
@@ -70,7 +73,7 @@ impl Engine {
                 self.out(Output::Reply(token, Box::new(Reply::Plan(plan))));
             }
             Request::Renew(renew) => {
-                self.fleet.has_plan(&tenant, &shim, renew.plan.as_ref());
+                self.fleet.has_plan(&holder(renew.incarnation), renew.plan.as_ref());
                 self.report(now, token, tenant, ReportKind::Renew(renew));
             }
             Request::Ask(ask) => {
@@ -106,7 +109,7 @@ impl Engine {
 
     fn hello(&mut self, now: Now, token: Token, tenant: TenantId, shim: ShimId, hello: Hello) {
         let sticky = hello.sticky_aborts.clone();
-        self.fleet.hello(tenant.clone(), shim, hello, now);
+        self.fleet.hello(tenant.clone(), shim, hello, now.boot);
         self.report(now, token, tenant, ReportKind::Hello(sticky));
     }
 

@@ -51,10 +51,10 @@ pub struct SessionView {
 /// The connected shims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetView {
-    /// By tenant and name.
+    /// By tenant, name and life.
     pub shims: Vec<ShimView>,
-    /// Permits that shims hold, over all sessions and lives, whether they are connected or not.
-    pub open_permits: BTreeMap<(TenantId, ShimId), u64>,
+    /// Permits that shims hold, over all sessions, whether they are connected or not.
+    pub open_permits: BTreeMap<Holder, u64>,
     /// What could not be taken in, whoever's it was.
     pub losses: Losses,
     /// Why the whole log can't be trusted any more: nothing will follow.
@@ -72,7 +72,7 @@ pub struct Losses {
     pub samples_lost: u64,
 }
 
-/// One connected shim.
+/// One connected shim: a process. Several may have one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShimView {
     /// Whose.
@@ -125,15 +125,14 @@ impl Engine {
     }
 
     pub(super) fn fleet_view(&self, now: Now, tenant: Option<&TenantId>) -> FleetView {
-        let mut open_permits: BTreeMap<(TenantId, ShimId), u64> = BTreeMap::new();
+        let mut open_permits: BTreeMap<Holder, u64> = BTreeMap::new();
         for session in self.world.sessions().filter(|session| session.phase.is_live()) {
-            for (Holder { tenant, shim, incarnation: _ }, grant) in session.ledger.open_grants() {
-                let open = open_permits.entry((tenant.clone(), shim.clone())).or_default();
-                *open += u64::from(grant.permits);
+            for (holder, grant) in session.ledger.open_grants() {
+                *open_permits.entry(holder.clone()).or_default() += u64::from(grant.permits);
             }
         }
         FleetView {
-            shims: self.fleet.view(now, tenant),
+            shims: self.fleet.view(now.boot, tenant),
             open_permits,
             losses: self.losses(),
             log_damage: self.log_damage.clone(),

@@ -1,16 +1,20 @@
 //! Contact with a coordinator: Hello first, which is a real round trip and so proves that commands arrive; then Sync.
+//! Hello again and again from then on, whatever else is said: every replica hears it, and forgets who is silent.
 //!
 //! Until a whole plan came, broadcasts are only kept; what is not newer than that plan is dropped (docs/nats.md, "Late joiner").
 
 use std::time::Duration;
 
 use squall_proto::vocabulary::id::SessionKey;
-use squall_proto::vocabulary::limits::{ANNOUNCED_MAX, FAULT_DURATION_MS_MAX, HELLO_LIST_MAX};
+use squall_proto::vocabulary::limits::{
+    ANNOUNCED_MAX, FAULT_DURATION_MS_MAX, HELLO_EVERY, HELLO_LIST_MAX,
+};
 use squall_proto::vocabulary::message::{Hello, Reply, Request, Sync};
 use squall_proto::vocabulary::time::BootNanos;
 
 use super::pace::{self, ANNOUNCE_SETTLES, GAP_SPREAD, Retry};
 use super::port::Plane;
+use super::random::Random;
 use super::versions::Step;
 use super::{Correlation, Link, Pending};
 use crate::registry::Announced;
@@ -171,19 +175,21 @@ impl Link {
             self.versions = super::Versions::of_log(welcome.log);
         }
         if self.contact.hello.awaits(correlation) {
-            self.contact.hello.done();
+            let again = self.now.plus(hello_after(&mut self.random));
+            self.contact.hello = Retry::at(pace::HELLO, again);
         }
         for abort in welcome.recorded_aborts {
             if reported.contains(&abort.session) {
                 self.recorded(&abort.session);
             }
         }
+        // A Hello in between tells that this process is still there: what it misses of the plan, beats tell it.
         if !self.contact.welcomed {
             self.outbox.say_all_again(self.now);
+            self.contact.welcomed = true;
+            self.contact.page = 0;
+            self.contact.sync = Retry::at(pace::SYNC, self.now);
         }
-        self.contact.welcomed = true;
-        self.contact.page = 0;
-        self.contact.sync = Retry::at(pace::SYNC, self.now);
     }
 
     pub(super) fn sync_answered(
@@ -222,6 +228,11 @@ impl Link {
             }
         }
     }
+}
+
+/// [`HELLO_EVERY`] at most, so that a fleet that started together drifts apart.
+fn hello_after(random: &mut Random) -> Duration {
+    HELLO_EVERY.mul_f64(0.8) + random.within(HELLO_EVERY.mul_f64(0.2))
 }
 
 /// The pause that an answer asks for.

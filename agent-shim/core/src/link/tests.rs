@@ -17,6 +17,7 @@ use std::time::Duration;
 use squall_proto::vocabulary::id::{
     AgentName, AppendId, Environment, Incarnation, LogId, SessionId, SessionKey, TenantId,
 };
+use squall_proto::vocabulary::limits::HELLO_EVERY;
 use squall_proto::vocabulary::message::{
     Ask, Close, Command, Evidence, Grant, GrantRef, GrantScope, Hello, Inert, Refused, RefusedWhy,
     Renew, Renewed, Reply, Request, ScopeKeys, StickyAbort, Sync, Welcome,

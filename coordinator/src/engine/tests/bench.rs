@@ -28,7 +28,7 @@ use squall_proto::vocabulary::session::{
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::super::{
-    Answer, Engine, Identity, Input, Now, Order, OrderError, OrderKind, Output, Query,
+    Answer, Engine, FleetView, Identity, Input, Now, Order, OrderError, OrderKind, Output, Query,
     SessionKeyOrScope, Token, Write,
 };
 
@@ -105,7 +105,7 @@ pub(super) fn draft(budget: u32) -> SessionDraft {
     }
 }
 
-fn incarnation(shim: &str) -> Incarnation {
+pub(super) fn incarnation(shim: &str) -> Incarnation {
     let mut bytes = [7; 16];
     for (byte, from) in bytes.iter_mut().zip(shim.bytes()) {
         *byte = from;
@@ -213,6 +213,19 @@ impl Bench {
             let Answer::Health(health) = *answer else { return None };
             Some(health)
         })
+    }
+
+    /// The shims that the first replica knows.
+    pub(super) fn fleet(&mut self) -> FleetView {
+        let engine = &mut self.engines[0];
+        let query = Query::Fleet(None);
+        engine.handle(self.now, Input::Query { token: Token(u64::MAX), query });
+        let answer = std::iter::from_fn(|| engine.poll()).find_map(|output| {
+            let Output::Answered(_, answer) = output else { return None };
+            let Answer::Fleet(fleet) = *answer else { return None };
+            Some(fleet)
+        });
+        answer.expect("no answer")
     }
 
     /// Somebody wrote bytes that are no record to the main session's subject.

@@ -6,7 +6,8 @@ use crate::vocabulary::id::{AgentName, Environment, Incarnation, ToolName};
 use crate::vocabulary::seam::Seam;
 use crate::vocabulary::site::{Allowance, Site};
 
-/// The first word of an incarnation, repeated after every loss of contact and on a new log id.
+/// The first word of an incarnation, repeated after every loss of contact, on a new log id, and every
+/// [`HELLO_EVERY`](crate::vocabulary::limits::HELLO_EVERY): it tells every replica that this process is there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
     /// The life of this shim.

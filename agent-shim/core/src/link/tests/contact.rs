@@ -189,6 +189,35 @@ fn new_sites_are_announced_in_one_hello() {
 }
 
 #[test]
+fn hello_is_said_again_and_again_also_by_a_process_with_nothing_else_to_say() {
+    let mut world = World::with(vec![]);
+    let (mut hellos, mut last) = (0, world.now);
+    let end = world.now.plus(20 * HELLO_EVERY);
+    while world.now < end {
+        world.pass(ms(500));
+        if world.outputs.iter().any(|output| matches!(output, Output::Send { .. })) {
+            world.welcome();
+            assert!(world.now.since(last) <= HELLO_EVERY + ms(500), "{:?}", world.now.since(last));
+            (hellos, last) = (hellos + 1, world.now);
+        }
+    }
+    assert!((20..=26).contains(&hellos), "{hellos} Hellos in 20 intervals");
+    assert_eq!(world.synced(), None, "the whole plan was asked for, although nothing is missing");
+}
+
+#[test]
+fn a_hello_in_between_that_gets_lost_is_repeated_soon() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.pass(HELLO_EVERY);
+    let (correlation, _) = world.hello().unwrap();
+    world.lose(correlation);
+    world.grant("s", 5);
+    assert!(world.plane.burn(&key("s"), world.now), "contact was not lost");
+    world.pass(ms(200));
+    world.welcome();
+}
+
+#[test]
 fn a_roll_call_is_answered_within_two_seconds() {
     let mut world = World::with(vec![]);
     world.command(Command::RollCall);
