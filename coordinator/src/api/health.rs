@@ -75,9 +75,11 @@ impl Teller {
             }
             let health = self.health().await;
             self.tell(health.is_ok()).await;
-            if self.ready.borrow().is_err() {
-                self.ready.send_replace(health);
-            }
+            self.ready.send_modify(|ready| {
+                if ready.is_err() {
+                    *ready = health;
+                }
+            });
         }
         self.tell(false).await;
         // Whoever watches has been told, and would hold the server open until it is cut off.
