@@ -2,10 +2,12 @@
 //!
 //! All sources meet in one loop, in one task, so that the engine needs no locks. Nothing is decided here.
 
+mod clock;
 mod handle;
 mod pump;
 mod snapshot;
 
+pub use clock::{Clock, HostClock};
 pub use handle::{Gone, Handle};
-pub use pump::{Clock, HostClock, Settings, run};
+pub use pump::{Settings, run};
 pub use snapshot::Cadence;

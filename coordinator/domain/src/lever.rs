@@ -18,6 +18,17 @@ pub enum Scope {
     Tenant(TenantId),
 }
 
+impl Scope {
+    /// Whose the lever is in subjects of the log.
+    #[must_use]
+    pub fn log_tenant(&self) -> TenantId {
+        match self {
+            Self::Fleet => TenantId::fleet(),
+            Self::Tenant(tenant) => tenant.clone(),
+        }
+    }
+}
+
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -13,7 +13,7 @@ use squall_domain::event::{
 use squall_domain::lever::Scope;
 use squall_domain::session::Session;
 use squall_proto::subject::Partition;
-use squall_proto::vocabulary::id::{AppendId, Holder, SessionId, SessionKey, TenantId};
+use squall_proto::vocabulary::id::{AppendId, Holder, SessionId, SessionKey};
 use squall_proto::vocabulary::message::{Ask, Close, Inert, Reply, Unavailable};
 use squall_proto::vocabulary::time::BootNanos;
 
@@ -46,11 +46,10 @@ impl Place {
 
 /// Levers are spread over partitions by the same hash as sessions, under a session name that no session can shadow a lever by.
 fn lever_key(scope: &Scope) -> SessionKey {
-    let tenant = match scope {
-        Scope::Fleet => TenantId::fleet(),
-        Scope::Tenant(tenant) => tenant.clone(),
-    };
-    SessionKey { tenant, session: SessionId::new("_lever").expect("_lever is a token") }
+    SessionKey {
+        tenant: scope.log_tenant(),
+        session: SessionId::new("_lever").expect("_lever is a token"),
+    }
 }
 
 /// What waits for an answer.

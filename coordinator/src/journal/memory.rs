@@ -3,21 +3,24 @@
 //! For the simulator and for tests of whoever uses a [`Journal`]. Deterministic: it reads no clock but the one it is
 //! given, draws nothing, and spawns nothing. Nothing is kept when the last handle is dropped.
 
+mod tail;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use squall_proto::subject::Subject;
 use squall_proto::vocabulary::id::{AppendId, LogId};
 use squall_proto::vocabulary::time::UnixMillis;
 use tokio::sync::watch;
 
+use self::tail::{Tail, Which};
 use super::{
-    Append, AppendError, Appended, Damage, Entry, Expected, Journal, LogFacts, RECORD_BYTES_MAX,
-    ReadError, SNAPSHOT_BYTES_MAX, SaveError, Snapshot, TailEvent, Unanswered,
+    Append, AppendError, Appended, Entry, Expected, Journal, LogFacts, RECORD_BYTES_MAX, ReadError,
+    SNAPSHOT_BYTES_MAX, SaveError, Snapshot, TailEvent, Unanswered,
 };
 
 /// A journal in memory. Clones share one log: each stands for one replica's connection.
@@ -348,82 +351,6 @@ impl State {
             self.snapshot_damaged = false;
         }
         Ok(())
-    }
-}
-
-enum Which {
-    Log { log_id: LogId },
-    Evidence,
-}
-
-struct Tail {
-    memory: Memory,
-    which: Which,
-    read: u64,
-    changed: watch::Receiver<u64>,
-    told_end: Option<u64>,
-    over: bool,
-}
-
-impl Tail {
-    fn start(memory: Memory, which: Which, read: u64) -> BoxStream<'static, TailEvent> {
-        let changed = memory.shared.changed.subscribe();
-        let tail = Self { memory, which, read, changed, told_end: None, over: false };
-        stream::unfold(tail, |mut tail| async move { Some((tail.next().await?, tail)) }).boxed()
-    }
-
-    async fn next(&mut self) -> Option<TailEvent> {
-        while !self.over {
-            if let Some(event) = self.step() {
-                return Some(event);
-            }
-            // The sender lives in `self.memory`, so this ends only by a change.
-            self.changed.changed().await.ok()?;
-        }
-        None
-    }
-
-    fn step(&mut self) -> Option<TailEvent> {
-        let memory = self.memory.clone();
-        let state = memory.state();
-        self.changed.mark_unchanged();
-        let event = match &self.which {
-            Which::Log { log_id } => state.log_event(self.read, log_id),
-            Which::Evidence => after(&state.evidence, self.read).cloned().map(TailEvent::Entry),
-        };
-        match &event {
-            Some(TailEvent::Entry(entry)) => self.read = entry.sequence,
-            Some(TailEvent::Damaged { .. }) => self.over = true,
-            Some(TailEvent::CaughtUp { .. }) | None => {}
-        }
-        if event.is_some() || self.told_end == Some(self.read) {
-            return event;
-        }
-        self.told_end = Some(self.read);
-        Some(TailEvent::CaughtUp { last_sequence: self.read })
-    }
-}
-
-impl State {
-    fn log_event(&self, read: u64, log_id: &LogId) -> Option<TailEvent> {
-        let damage = |why| Some(TailEvent::Damaged { why });
-        if self.log_id != *log_id {
-            let (expected, found) = (log_id.to_string(), self.log_id.to_string());
-            return damage(Damage::Recreated { expected, found });
-        }
-        if self.last_sequence() < read {
-            return damage(Damage::Truncated { last: self.last_sequence(), read });
-        }
-        if read > 0 && self.expired > read {
-            let first = after(&self.log, self.expired).map_or(self.expired + 1, |e| e.sequence);
-            return damage(Damage::Expired { expected: read + 1, first });
-        }
-        let next = after(&self.log, read.max(self.expired)).cloned();
-        let found = next.as_ref().map_or(self.last_sequence() + 1, |entry| entry.sequence);
-        if read > 0 && found > read + 1 {
-            return damage(Damage::Gap { expected: read + 1, found });
-        }
-        next.map(TailEvent::Entry)
     }
 }
 

@@ -9,13 +9,15 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use squall_domain::world::Entry;
 use squall_proto::subject::{Partition, Subject, TenantSubject};
-use squall_proto::vocabulary::id::{AppendId, TenantId};
-use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
+use squall_proto::vocabulary::id::AppendId;
+use squall_proto::vocabulary::message::Request;
+use squall_proto::vocabulary::time::BootNanos;
 use squall_proto::wire;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::handle::{Call, Handle, Inbox};
 use super::snapshot::{self, Cadence};
 use crate::engine::{
@@ -27,30 +29,6 @@ use crate::journal::{Append, AppendError, Damage, Expected, Journal, TailEvent, 
 
 /// How often time passes for the engine: its shortest interval is 200 ms.
 const TICK: Duration = Duration::from_millis(50);
-
-/// The two clocks.
-pub trait Clock: Send + Sync + 'static {
-    /// The time now.
-    fn now(&self) -> Now;
-}
-
-/// The host's clocks: `CLOCK_BOOTTIME` and the wall clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HostClock;
-
-impl Clock for HostClock {
-    fn now(&self) -> Now {
-        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let nanos = u64::try_from(boot.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000)
-            + u64::try_from(boot.tv_nsec).unwrap_or(0);
-        let wall =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Now {
-            boot: BootNanos(nanos),
-            wall: UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
-        }
-    }
-}
 
 /// What a replica runs on.
 pub struct Settings {
@@ -212,19 +190,20 @@ impl Pump {
                 }
                 Some(Input::CaughtUp)
             }
-            TailEvent::Damaged { why: why @ Damage::Expired { .. } }
-                if self.engine.start_over() =>
-            {
-                tracing::warn!(%why, "what was read so far is left aside; the log is read from its beginning");
-                self.log = self.journal.tail(0);
-                None
-            }
-            TailEvent::Damaged { why } => {
-                // It ends here, which is no other finding.
-                self.log = futures::stream::pending().boxed();
-                Some(Input::LogDamaged(why.to_string()))
-            }
+            TailEvent::Damaged { why } => self.damaged(&why),
         }
+    }
+
+    /// The tail has ended. Whoever answered nobody yet may begin anew behind what expired.
+    fn damaged(&mut self, why: &Damage) -> Option<Input> {
+        if matches!(why, Damage::Expired { .. }) && self.engine.start_over() {
+            tracing::warn!(%why, "what was read so far is left aside; the log is read from its beginning");
+            self.log = self.journal.tail(0);
+            return None;
+        }
+        // It ends here, which is no other finding.
+        self.log = futures::stream::pending().boxed();
+        Some(Input::LogDamaged(why.to_string()))
     }
 
     fn evidence_input(&mut self, event: TailEvent) -> Option<Input> {
@@ -266,14 +245,14 @@ impl Pump {
                 Some(Input::Request { token, tenant, shim, request })
             }
             Received::Request { tenant, shim, request, reply: None } => match *request {
-                squall_proto::vocabulary::message::Request::Hello(hello) => {
+                Request::Hello(hello) => {
                     Some(Input::Overheard { tenant, shim, hello: Box::new(hello) })
                 }
-                squall_proto::vocabulary::message::Request::Sync(_)
-                | squall_proto::vocabulary::message::Request::Ask(_)
-                | squall_proto::vocabulary::message::Request::Renew(_)
-                | squall_proto::vocabulary::message::Request::Close(_)
-                | squall_proto::vocabulary::message::Request::Inert(_) => None,
+                Request::Sync(_)
+                | Request::Ask(_)
+                | Request::Renew(_)
+                | Request::Close(_)
+                | Request::Inert(_) => None,
             },
         }
     }
@@ -346,17 +325,11 @@ impl Pump {
                 Expected::Revision(*expected),
                 codec::encode_session(record)?,
             ),
-            Write::Lever(scope, expected, record) => {
-                let scope = match scope {
-                    squall_domain::lever::Scope::Fleet => TenantId::fleet(),
-                    squall_domain::lever::Scope::Tenant(tenant) => tenant.clone(),
-                };
-                append(
-                    Subject::LeverLog { scope },
-                    Expected::Revision(*expected),
-                    codec::encode_lever(record)?,
-                )
-            }
+            Write::Lever(scope, expected, record) => append(
+                Subject::LeverLog { scope: scope.log_tenant() },
+                Expected::Revision(*expected),
+                codec::encode_lever(record)?,
+            ),
             Write::Barrier => {
                 let replica = self.engine.replica().clone();
                 append(Subject::BarrierLog { replica }, Expected::Any, Bytes::new())

@@ -278,12 +278,13 @@ impl Replica {
     }
 
     pub(super) async fn state(&self) -> State {
-        let all = Query::Sessions { tenant: None, phases: vec![], before: None, limit: 100 };
-        let Answer::Sessions(views) = self.handle.query(all).await.unwrap() else { panic!() };
-        let Answer::Halts(halts) = self.handle.query(Query::Halts).await.unwrap() else { panic!() };
+        // First of all: whoever sees what was lost sees the counters of the same evidence.
         let Answer::Fleet(fleet) = self.handle.query(Query::Fleet(None)).await.unwrap() else {
             panic!()
         };
+        let all = Query::Sessions { tenant: None, phases: vec![], before: None, limit: 100 };
+        let Answer::Sessions(views) = self.handle.query(all).await.unwrap() else { panic!() };
+        let Answer::Halts(halts) = self.handle.query(Query::Halts).await.unwrap() else { panic!() };
         State {
             sessions: views
                 .into_iter()

@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::StreamExt;
+
+use super::super::Damage;
 use super::super::contract::{Backend, Repeated, append, commit, entries, id, next, session_log};
 use super::*;
 
