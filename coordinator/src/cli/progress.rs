@@ -21,6 +21,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// Whether somebody looks at it.
+    pub(super) fn is_seen(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
     /// Tells something else.
     pub(super) fn tell(&self, what: impl Into<String>) {
         self.0.set_message(what.into());

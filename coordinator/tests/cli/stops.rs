@@ -58,6 +58,8 @@ async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_unti
     let (out, err) = dev.squall(&abort).await?.ended(5)?;
     assert!(out.contains("OUT OF CONTACT") && out.contains("acme/worker-1"), "{out}");
     assert!(!out.contains("all stopped, proven"), "{out}");
+    let waits = "aborted, 0 of 1 holders confirmed; out of contact: acme/worker-1";
+    assert!(err.starts_with(waits) && err.contains("waiting up to 2.000 s for the proof"), "{err}");
     assert!(err.contains("1 shim out of contact, inert by 2"), "{err}");
     assert!(err.contains("squall session watch tenants/acme/sessions/first"), "{err}");
     // Once more, with as much time as it takes by default: the same abort, and its proof.

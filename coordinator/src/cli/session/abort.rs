@@ -44,6 +44,10 @@ impl Args {
         let client = global.client()?;
         let progress = Progress::start("pushing the abort to the shims, and into the log");
         let aborted = abort(client.clone(), &name, &request_id, self.reason).await?;
+        if !is_proven(&stop(&aborted)) && !progress.is_seen() {
+            let (waits, most) = (waiting_for(&stop(&aborted)), moment::words(self.timeout));
+            global.screen().note(&format!("{waits}; waiting up to {most} for the proof"));
+        }
         let until = Instant::now() + self.timeout;
         let session = proof(client, aborted, until, &progress).await?;
         drop(progress);
