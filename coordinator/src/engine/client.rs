@@ -316,7 +316,8 @@ impl Engine {
         if self.world.session_count() >= SESSIONS_MAX {
             return Err(Rejection::TooManySessions(SESSIONS_MAX));
         }
-        if self.has_created(key, &order.request) {
+        // Two creates that run at the same time are ordered by nothing: only what is folded is found.
+        if self.listing.made_by(&key.tenant, &order.request).is_some() {
             return Err(Rejection::RequestReused {
                 request: order.request.clone(),
                 before: CommandKind::Create,
@@ -329,15 +330,6 @@ impl Engine {
             *bytes.as_bytes().first_chunk().expect("a BLAKE3 hash has 32 bytes"),
         ) ^ salt;
         Ok(vec![Session::created(Arc::clone(spec), seed, digest)])
-    }
-
-    /// Whether the request made another session of the log tenant. Two creates that run at the same time are ordered by
-    /// nothing, so only what is folded is found; either of them does what it says.
-    fn has_created(&self, key: &SessionKey, request: &RequestId) -> bool {
-        self.world
-            .sessions()
-            .filter(|session| session.key.tenant == key.tenant)
-            .any(|session| matches!(session.commands.done(request, CommandKind::Create), Ok(true)))
     }
 
     fn outlook(&self, session: &Session) -> Outlook {

@@ -1,27 +1,32 @@
-//! Sessions in the order in which they were created, so that a page of the newest costs a page.
+//! Sessions in the order in which they were created, so that a page of the newest costs a page; and by the request that
+//! made them, so that no request makes two.
 //!
 //! Derived from the fold, and so in no snapshot. Not here: how pages are named ([`crate::api`]).
 
 use std::collections::BTreeMap;
 
-use squall_domain::event::Event;
-use squall_domain::session::Phase;
+use squall_domain::event::{CommandKind, Event};
+use squall_domain::session::{Phase, Session};
 use squall_domain::world::{Applied, Entry, World};
-use squall_proto::vocabulary::id::{SessionKey, TenantId};
+use squall_proto::vocabulary::id::{RequestId, SessionKey, TenantId};
 
 use super::Engine;
 
-/// Sessions by the sequence at which they were created; a record creates one session at most.
+/// What finds sessions other than by their key.
 #[derive(Debug, Default)]
-pub(super) struct Listing(BTreeMap<u64, SessionKey>);
+pub(super) struct Listing {
+    /// By the sequence at which they were created; a record creates one session at most.
+    by_age: BTreeMap<u64, SessionKey>,
+    /// By the request that made them, in their log tenant.
+    by_request: BTreeMap<(TenantId, RequestId), SessionKey>,
+}
 
 impl Listing {
     /// Of everything that is folded.
     pub(super) fn of(world: &World) -> Self {
-        let created = |session: &squall_domain::session::Session| {
-            (session.created.sequence, session.key.clone())
-        };
-        Self(world.sessions().map(created).collect())
+        let mut listing = Self::default();
+        world.sessions().for_each(|session| listing.add(session));
+        listing
     }
 
     /// Follows the fold.
@@ -33,16 +38,29 @@ impl Listing {
         world: &World,
     ) {
         if !applied.forgotten.is_empty() {
-            self.0.retain(|_, key| world.session(key).is_some());
+            self.by_age.retain(|_, key| world.session(key).is_some());
+            self.by_request.retain(|_, key| world.session(key).is_some());
         }
         let Entry::Session(key, record) = entry else { return };
         let creates =
             record.events.iter().any(|recorded| matches!(recorded.event, Event::Created { .. }));
-        let created_here =
-            world.session(key).is_some_and(|session| session.created.sequence == sequence);
-        if creates && created_here {
-            self.0.insert(sequence, key.clone());
+        let session = world.session(key).filter(|session| session.created.sequence == sequence);
+        if let Some(session) = session.filter(|_| creates) {
+            self.add(session);
         }
+    }
+
+    fn add(&mut self, session: &Session) {
+        let Session { key, created, commands, .. } = session;
+        self.by_age.insert(created.sequence, key.clone());
+        for request in commands.of(CommandKind::Create) {
+            self.by_request.insert((key.tenant.clone(), request.clone()), key.clone());
+        }
+    }
+
+    /// The session of the log tenant that the request made.
+    pub(super) fn made_by(&self, tenant: &TenantId, request: &RequestId) -> Option<&SessionKey> {
+        self.by_request.get(&(tenant.clone(), request.clone()))
     }
 }
 
@@ -57,7 +75,7 @@ impl Engine {
         limit: usize,
     ) -> Vec<SessionKey> {
         self.listing
-            .0
+            .by_age
             .range(..before.unwrap_or(u64::MAX))
             .rev()
             .filter(|(_, key)| tenant.is_none_or(|tenant| key.tenant == *tenant))

@@ -33,6 +33,11 @@ impl Commands {
         }
     }
 
+    /// The ids of the commands of one kind.
+    pub fn of(&self, kind: CommandKind) -> impl Iterator<Item = &RequestId> {
+        self.kinds.iter().filter(move |(_, known)| **known == kind).map(|(request, _)| request)
+    }
+
     /// Keeps a command that was folded.
     pub fn note(&mut self, command: &CommandRef) {
         if self.kinds.insert(command.request.clone(), command.kind).is_none() {
