@@ -1,5 +1,6 @@
 //! Sessions are listed newest first.
 
+use squall_domain::event::CommandKind;
 use squall_domain::session::Phase;
 use squall_proto::vocabulary::limits::LOG_KEEPS;
 
@@ -54,6 +55,11 @@ fn what_is_listed_is_what_is_folded_however_it_was_read() {
         Archive::default(),
     );
     assert_eq!(all(&restored), all(&bench.engines[0]));
+    let session = bench.session_named("c");
+    let request = session.commands.of(CommandKind::Create).next().expect("a request made it");
+    for replica in [&bench.engines[0], &bench.engines[later], &restored] {
+        assert_eq!(replica.listing.made_by(&session.key.tenant, request), Some(&session.key));
+    }
 }
 
 #[test]
