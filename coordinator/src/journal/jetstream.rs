@@ -100,7 +100,7 @@ pub enum OpenError {
         /// Everything that is wrong with it.
         differences: Vec<Difference>,
     },
-    /// JetStream didn't answer for the time of two elections.
+    /// JetStream didn't answer, or lacked servers for it, for the time of two elections.
     #[error("{step} {stream}: {why}")]
     Unanswered {
         /// What was tried.
@@ -179,7 +179,7 @@ impl JetStream {
 }
 
 /// Finds or makes everything. Asks again as long as nobody answers: while another replica makes a stream, or its leader
-/// is elected, there is silence.
+/// is elected, there is silence; and a cluster that just started lacks servers.
 async fn ensure(
     log_api: &Context,
     evidence_api: &Context,

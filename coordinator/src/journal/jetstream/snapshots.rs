@@ -4,7 +4,9 @@
 //! doesn't fit its chunks, or is of another log, is no snapshot. Everything is read from the leader: direct reads may be
 //! stale (docs/nats.md, pitfall 5).
 
-use async_nats::jetstream::context::{Context, CreateKeyValueErrorKind};
+use std::error::Error as _;
+
+use async_nats::jetstream::context::{Context, CreateKeyValueErrorKind, CreateStreamError};
 use async_nats::jetstream::kv::{self, Store, UpdateErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, StorageType};
@@ -16,7 +18,7 @@ use squall_proto::vocabulary::id::LogId;
 use squall_proto::vocabulary::limits::LOG_KEEPS;
 
 use super::super::{ReadError, SNAPSHOT_BYTES_MAX, SaveError, Snapshot};
-use super::{OpenError, Settings, chain};
+use super::{OpenError, Settings, chain, streams};
 
 /// Bytes of one chunk: a quarter of the default `max_payload`, so that its base64 form from the leader fits too.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -65,7 +67,10 @@ pub(super) async fn ensure(api: &Context, settings: &Settings) -> Result<(), Ope
     }
     let Err(error) = api.create_key_value(config).await else { return Ok(()) };
     let (step, stream, why) = ("make bucket", SNAPSHOTS_BUCKET.to_owned(), chain(&error));
-    if error.kind() == CreateKeyValueErrorKind::TimedOut {
+    let stream_error = error.source().and_then(|cause| cause.downcast_ref::<CreateStreamError>());
+    if error.kind() == CreateKeyValueErrorKind::TimedOut
+        || stream_error.is_some_and(streams::passes)
+    {
         return Err(OpenError::Unanswered { step, stream, why });
     }
     Err(OpenError::Refused { step, stream, why })

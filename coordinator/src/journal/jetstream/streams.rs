@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    Context, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
 };
@@ -121,11 +123,17 @@ async fn make(api: &Context, wanted: &Config) -> Result<Config, OpenError> {
             let unanswered = || unanswered("make stream", name, &error);
             look(api, name).await?.ok_or_else(unanswered)
         }
-        Err(error) if error.kind() == CreateStreamErrorKind::TimedOut => {
-            Err(unanswered("make stream", name, &error))
-        }
+        Err(error) if passes(&error) => Err(unanswered("make stream", name, &error)),
         Err(error) => Err(failed("make stream", name, &error)),
     }
+}
+
+/// Whether it may go well in a moment. The leader of a cluster that just started has not heard of every server yet, and
+/// says until then that there are too few of them (10005).
+pub(super) fn passes(error: &CreateStreamError) -> bool {
+    let kind = error.kind();
+    let lacks_servers = matches!(&kind, CreateStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::CLUSTER_NO_PEERS);
+    lacks_servers || kind == CreateStreamErrorKind::TimedOut
 }
 
 fn is_taken(kind: &CreateStreamErrorKind) -> bool {
@@ -236,6 +244,18 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::super::connect::Address;
     use super::*;
+
+    #[test]
+    fn a_cluster_that_has_not_heard_of_its_servers_yet_is_asked_again() {
+        let refused = |code: u64| {
+            let text = format!(r#"{{"code":400,"err_code":{code},"description":"no"}}"#);
+            let error = serde_json::from_str(&text).unwrap();
+            CreateStreamError::from(CreateStreamErrorKind::JetStream(error))
+        };
+        assert!(passes(&refused(10005)));
+        assert!(passes(&CreateStreamErrorKind::TimedOut.into()));
+        assert!(!passes(&refused(ErrorCode::STORAGE_RESOURCES_EXCEEDED.0)));
+    }
 
     fn wanted() -> Config {
         log(&Settings::new(Address::of(["nats://localhost"])))
