@@ -278,10 +278,12 @@ impl Link {
         .unwrap_or((BootNanos(u64::MAX), "nothing"))
     }
 
-    /// Whether everything was given back and acknowledged: after [`Input::Leave`] nothing is left to wait for.
+    /// Whether everything was given back, each abort confirmed, and both acknowledged: after [`Input::Leave`] nothing is left to wait for.
     #[must_use]
     pub fn owes_nothing(&self) -> bool {
-        self.closes.len() == 0 && self.sessions.values().all(|session| session.grant.is_none())
+        self.closes.len() == 0
+            && self.sessions.values().all(|session| session.grant.is_none())
+            && !self.owes_inert()
     }
 
     /// For people.

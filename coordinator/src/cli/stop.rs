@@ -3,7 +3,9 @@
 
 use comfy_table::Cell;
 use jiff::Timestamp;
-use squall_proto::wire::v1::{OutOfContactHolder, ProvenBy, StopReport, StopStage};
+use squall_proto::wire::v1::{
+    ConfirmedHolder, OutOfContactHolder, ProvenBy, StopReport, StopStage,
+};
 
 use super::moment::{between, length, moment, read, words};
 use super::screen::Look;
@@ -37,7 +39,7 @@ pub(super) fn verdict(stop: &StopReport) -> String {
         StopStage::AbortedDurable => pending(&stop.out_of_contact),
         StopStage::StoppedProven => match stop.proven_by() {
             ProvenBy::Unspecified => "all stopped, proven".to_owned(),
-            ProvenBy::Confirmations if stop.confirmed.is_empty() => {
+            ProvenBy::Confirmations if stop.holder_count == 0 => {
                 "no shim held a permit: all stopped, proven".to_owned()
             }
             ProvenBy::Confirmations => {
@@ -92,6 +94,7 @@ pub(super) fn draw(stop: &StopReport, look: Look) -> String {
         facts(stop, look),
         confirmed(stop, look),
         out_of_contact(stop, look),
+        woken(stop),
         format!("{verdict}\n"),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -111,21 +114,38 @@ fn facts(stop: &StopReport, look: Look) -> String {
             ("durable", after(stop.durable_at.as_ref())),
             ("last confirmation", after(stop.last_inert_at.as_ref())),
             ("proven", after(stop.proven_at.as_ref())),
+            ("held permits", held(stop)),
             ("last injection", last_injection(stop)),
         ],
     )
 }
 
+/// How many have to confirm; empty while nobody knows.
+fn held(stop: &StopReport) -> String {
+    if stop.epoch == 0 {
+        return String::new();
+    }
+    count(usize::try_from(stop.holder_count).unwrap_or(usize::MAX), "shim")
+}
+
+/// When the last injection of a shim had ended for certain: it says for how long, and its word took a while.
+fn ended(holder: &ConfirmedHolder) -> Option<Timestamp> {
+    let ago = length(holder.last_injection_ago.as_ref())?;
+    read(holder.confirmed_at.as_ref())?.checked_sub(ago).ok()
+}
+
+fn name(holder: &ConfirmedHolder) -> String {
+    format!("{}/{}", holder.tenant, holder.shim)
+}
+
 /// The end of the newest injection that is known of.
 fn last_injection(stop: &StopReport) -> String {
-    let ended = |holder: &squall_proto::wire::v1::ConfirmedHolder| {
-        let ago = length(holder.last_injection_ago.as_ref())?;
-        let at = read(holder.confirmed_at.as_ref())?.checked_sub(ago).ok()?;
-        Some((at, format!("{}/{}", holder.tenant, holder.shim)))
-    };
+    let ended = |holder: &ConfirmedHolder| Some((ended(holder)?, name(holder)));
     let newest: Option<(Timestamp, String)> = stop.confirmed.iter().filter_map(ended).max();
     let known = match newest {
-        Some((at, shim)) => format!("{} by {shim}", at.strftime("%Y-%m-%d %H:%M:%S%.3fZ")),
+        Some((at, shim)) => {
+            format!("{} at the latest, by {shim}", at.strftime("%Y-%m-%d %H:%M:%S%.3fZ"))
+        }
         None if stop.confirmed.is_empty() => return String::new(),
         None => "none".to_owned(),
     };
@@ -136,17 +156,53 @@ fn confirmed(stop: &StopReport, look: Look) -> String {
     if stop.confirmed.is_empty() {
         return String::new();
     }
-    let mut table = table(look, &["confirmed", "life", "when", "last injection before that"]);
+    let headings = ["confirmed", "life", "when", "last injection before that, at least"];
+    let mut table = table(look, &headings);
     for holder in &stop.confirmed {
         let ago = length(holder.last_injection_ago.as_ref());
+        let mark = if holder.late { Mark::Pending } else { Mark::Good };
         table.add_row(vec![
-            marked(format!("{}/{}", holder.tenant, holder.shim), Mark::Good),
+            marked(name(holder), mark),
             Cell::new(life(&holder.incarnation)),
-            Cell::new(moment(holder.confirmed_at.as_ref())),
+            Cell::new(format!("{}{}", moment(holder.confirmed_at.as_ref()), later(stop, holder))),
             Cell::new(ago.map_or_else(|| "none".to_owned(), words)),
         ]);
     }
     lines(&table)
+}
+
+/// By how much a confirmation missed the proof; empty if it did not.
+fn later(stop: &StopReport, holder: &ConfirmedHolder) -> String {
+    if !holder.late {
+        return String::new();
+    }
+    match between(stop.proven_at.as_ref(), holder.confirmed_at.as_ref()) {
+        Some(length) => format!(", {} after the proof", words(length)),
+        None => ", after the proof".to_owned(),
+    }
+}
+
+/// Faults that a process had begun before the stop and could not end while it slept, in one line; empty where there are none.
+/// No bound holds for a process that sleeps (docs/protocol.md, shim rule 5); it begins nothing when it wakes.
+fn woken(stop: &StopReport) -> String {
+    let proven = read(stop.proven_at.as_ref());
+    let late = stop.confirmed.iter().filter(|holder| holder.late);
+    let woken: Vec<(Timestamp, String)> = late
+        .filter_map(|holder| Some((ended(holder)?, name(holder))))
+        .filter(|(ended, _)| proven.is_some_and(|proven| *ended > proven))
+        .collect();
+    let (Some((last, _)), Some(proven)) = (woken.iter().max(), proven) else {
+        return String::new();
+    };
+    let names = list(&woken.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>(), NAMES_SHOWN);
+    let (fault, process) = match woken.len() {
+        1 => ("1 process a fault", "process"),
+        _ => (&*format!("{} processes faults", woken.len()), "processes"),
+    };
+    let after = words(last.duration_since(proven).unsigned_abs());
+    format!(
+        "in {fault} that had begun before the abort ended when the {process} woke, {after} after the proof at the latest: {names}\n"
+    )
 }
 
 fn out_of_contact(stop: &StopReport, look: Look) -> String {

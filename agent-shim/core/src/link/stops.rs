@@ -132,6 +132,11 @@ impl Link {
             && self.aborts.iter().any(|(key, sticky)| due(sticky) && plane.held(key).running == 0)
     }
 
+    /// Whether an abort is to be confirmed, or its confirmation may be lost.
+    pub(super) fn owes_inert(&self) -> bool {
+        self.aborts.values().any(|sticky| sticky.inert.is_wanted())
+    }
+
     /// Confirms aborts of which nothing runs any more. Who never asked and never injected holds nothing: silence.
     pub(super) fn inerts_due(&mut self, plane: &impl Plane) {
         let mut aborts = std::mem::take(&mut self.aborts);

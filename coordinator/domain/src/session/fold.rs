@@ -1,5 +1,7 @@
 //! The fold of a session's subject. It is total: what doesn't fit turns the session into `LogDamaged`.
 
+use std::collections::BTreeSet;
+
 use squall_proto::vocabulary::id::Holder;
 
 use super::stop::Stop;
@@ -82,6 +84,9 @@ impl Session {
                 let fits =
                     self.ledger.issue(holder, *req_no, *permits, scope, agent, trace.as_ref());
                 self.fits(sequence, fits);
+                if let Some(stop) = &mut self.stop {
+                    stop.holders.insert(holder.clone());
+                }
             }
             Event::GrantClosed { holder, req_no, used } => {
                 let fits = self.ledger.close(holder, *req_no, *used);
@@ -167,7 +172,7 @@ impl Session {
         self.enter(Phase::Aborted);
     }
 
-    fn holders(&self) -> Vec<Holder> {
+    fn holders(&self) -> BTreeSet<Holder> {
         self.ledger.open_grants().map(|(holder, _)| holder.clone()).collect()
     }
 }

@@ -230,7 +230,10 @@ impl Session {
             let gracefully = self.stop.is_none() && self.ended.is_some();
             return if gracefully { InertDecision::Note } else { InertDecision::Wait };
         };
-        if !self.ledger.knows(holder) || stop.confirmations.contains_key(holder) {
+        // Who held nothing then is recorded for the time of its last injection, and only up to the proof.
+        let needed =
+            stop.holders.contains(holder) || (stop.proof.is_none() && self.ledger.knows(holder));
+        if !needed || stop.confirmations.contains_key(holder) {
             return InertDecision::Note;
         }
         InertDecision::Record(Event::InertConfirmed {

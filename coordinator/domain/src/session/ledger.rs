@@ -150,6 +150,13 @@ impl Ledger {
         self.holders.get(holder).map_or(0, |held| held.used)
     }
 
+    /// Permits that a holder can have burned: those of its closed grants, and all of its open one.
+    #[must_use]
+    pub fn burnable_by(&self, holder: &Holder) -> u64 {
+        let open = self.open_grant(holder).map_or(0, |open| u64::from(open.permits));
+        self.used_by(holder) + open
+    }
+
     /// What is known of a grant.
     #[must_use]
     pub fn known(&self, holder: &Holder, req_no: u64) -> Known<'_> {

@@ -2,8 +2,11 @@
 //!
 //! A person can tell three stages apart: pushed (not durable; only the replica that pushed knows), aborted (durable),
 //! and stopped, proven: every holder confirmed this abort, or every lease is over for certain.
+//!
+//! A holder is who had an open grant when the stop came, or got one behind it, whether it is closed by now or not: a Close
+//! says that no permit is left, and only an Inert that its sender knows of this abort (adr/0012).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use crate::event::{AbortCause, Event, ProofKind};
 use crate::lever::Engaged;
 
 /// Most holders that a proof names: a record must stay far below 512 KiB, and a holder takes up to 200 bytes of it.
-/// Which ones they are can always be read from [`Session::unconfirmed`].
+/// Which ones they are can always be read from [`Stop::unconfirmed`].
 pub const OUT_OF_CONTACT_MAX: usize = 1000;
 
 /// The record of an abort in the log.
@@ -41,6 +44,8 @@ pub struct Confirmation {
     pub used: u64,
     /// Time between the end of its last injection and its confirmation.
     pub last_injection_ago: Option<Duration>,
+    /// Whether it came behind the proof: this holder was out of contact, and is back.
+    pub late: bool,
 }
 
 /// A proof that the stop is complete.
@@ -50,7 +55,7 @@ pub struct Proof {
     pub at: UnixMillis,
     /// How it is known.
     pub by: ProofKind,
-    /// Holders that never confirmed, the first [`OUT_OF_CONTACT_MAX`] of them.
+    /// Holders that had not confirmed by then, the first [`OUT_OF_CONTACT_MAX`] of them.
     pub out_of_contact: Vec<Holder>,
 }
 
@@ -64,8 +69,8 @@ pub struct Stop {
     pub lever: Option<AppendId>,
     /// The record of the abort; a halt has none until somebody appends it.
     pub record: Option<Aborted>,
-    /// Holders of an open grant when the stop was folded.
-    pub holders: Vec<Holder>,
+    /// Holders of an open grant when the stop was folded, and of those that were issued behind it.
+    pub holders: BTreeSet<Holder>,
     /// Who confirmed.
     pub confirmations: BTreeMap<Holder, Confirmation>,
     /// The proof, once there is one.
@@ -73,12 +78,12 @@ pub struct Stop {
 }
 
 impl Stop {
-    pub(super) fn new(epoch: u64, holders: Vec<Holder>) -> Self {
+    pub(super) fn new(epoch: u64, holders: BTreeSet<Holder>) -> Self {
         let confirmations = BTreeMap::new();
         Self { epoch, lever: None, record: None, holders, confirmations, proof: None }
     }
 
-    pub(super) fn by_lever(lever: &Engaged, holders: Vec<Holder>) -> Self {
+    pub(super) fn by_lever(lever: &Engaged, holders: BTreeSet<Holder>) -> Self {
         Self { lever: Some(lever.append), ..Self::new(lever.sequence, holders) }
     }
 
@@ -99,7 +104,14 @@ impl Stop {
         used: u64,
         last_injection_ago: Option<Duration>,
     ) {
-        self.confirmations.entry(holder).or_insert(Confirmation { at, used, last_injection_ago });
+        let late = self.proof.is_some();
+        let confirmation = Confirmation { at, used, last_injection_ago, late };
+        self.confirmations.entry(holder).or_insert(confirmation);
+    }
+
+    /// Holders that did not confirm the stop so far: who is out of contact.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter().filter(|holder| !self.confirmations.contains_key(holder))
     }
 
     pub(super) fn prove(&mut self, at: UnixMillis, by: ProofKind, out_of_contact: Vec<Holder>) {
@@ -123,13 +135,6 @@ impl Stop {
 }
 
 impl Session {
-    /// Holders of open grants that did not confirm the stop: who is out of contact so far.
-    pub fn unconfirmed(&self) -> impl Iterator<Item = &Holder> {
-        self.ledger.open_grants().map(|(holder, _)| holder).filter(|holder| {
-            self.stop.as_ref().is_none_or(|stop| !stop.confirmations.contains_key(holder))
-        })
-    }
-
     /// The proof that is due, given whether every lease is over for certain by the owner's clock:
     /// (TTL + D) * (1 + rho) / (1 - rho) since a barrier that was sent after the stop was applied.
     ///
@@ -144,7 +149,7 @@ impl Session {
             return None;
         }
         let out_of_contact: Vec<Holder> =
-            self.unconfirmed().take(OUT_OF_CONTACT_MAX).cloned().collect();
+            stop.unconfirmed().take(OUT_OF_CONTACT_MAX).cloned().collect();
         if self.has_permits() && !damaged && out_of_contact.is_empty() {
             return Some(Event::StopProven { by: ProofKind::Confirmations, out_of_contact });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use squall_domain::event::{BoundScope, Event, LeverEvent};
+use squall_domain::event::{BoundScope, Event, LeverEvent, ProofKind};
 use squall_domain::world::Entry;
 use squall_proto::vocabulary::blast_radius::{BlastRadius, Strictness};
 use squall_proto::vocabulary::id::{Holder, RequestId};
@@ -25,11 +25,14 @@ pub(crate) struct Book {
     pub(crate) halted: bool,
     live: bool,
     engaged: bool,
+    /// Who had an open grant when the first stop came, or got one behind it; none before.
+    held: Option<BTreeSet<Holder>>,
+    confirmed: BTreeSet<Holder>,
     pub(crate) proven: bool,
 }
 
 impl Book {
-    /// Reads a prefix, and checks I2, I4, I5 (as bound), I6 and I8 on the way. Levers in these logs cover the session.
+    /// Reads a prefix, and checks I2, I4, I5 (as bound), I6, I8 and proofs by confirmations on the way. Levers in these logs cover the session.
     pub(crate) fn read<'a>(spec: &SessionSpec, log: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut book = Self::default();
         for entry in log {
@@ -47,6 +50,9 @@ impl Book {
                     for recorded in &record.events {
                         book.engaged = matches!(recorded.event, LeverEvent::Engaged { .. });
                         book.halted |= book.engaged && book.live;
+                        if book.halted {
+                            book.stopped();
+                        }
                     }
                 }
                 Entry::Unreadable(..) | Entry::Other => {}
@@ -92,6 +98,9 @@ impl Book {
                 };
                 assert!(fits, "I5: {event:?} is not in {:?}", self.bound);
                 self.issued.insert(grant, *permits);
+                if let Some(held) = &mut self.held {
+                    held.insert(holder.clone());
+                }
                 assert!(self.available(spec) >= 0, "I2: overdrawn by {event:?}");
             }
             Event::GrantClosed { holder, req_no, used } => {
@@ -105,15 +114,26 @@ impl Book {
             Event::DrainBegan { .. } | Event::Ended { .. } | Event::Aborted { .. } => {
                 self.over = true;
                 self.live = false;
+                if matches!(event, Event::Aborted { .. }) {
+                    self.stopped();
+                }
             }
             Event::LogDamaged { why } => panic!("false damage: {why}"),
-            Event::StopProven { .. } => self.proven = true,
-            Event::Created { .. }
-            | Event::Paused
-            | Event::Resumed
-            | Event::InertConfirmed { .. }
-            | Event::GuardTripped { .. } => {}
+            Event::InertConfirmed { holder, .. } => drop(self.confirmed.insert(holder.clone())),
+            Event::StopProven { by, .. } => {
+                let held = self.held.as_ref().expect("a proof without a stop");
+                let all = held.is_subset(&self.confirmed);
+                assert!(*by == ProofKind::Time || all, "T1: {held:?} held, {:?}", self.confirmed);
+                self.proven = true;
+            }
+            Event::Created { .. } | Event::Paused | Event::Resumed | Event::GuardTripped { .. } => {
+            }
         }
+    }
+
+    fn stopped(&mut self) {
+        let open = self.issued.keys().filter(|grant| !self.closed.contains_key(grant));
+        self.held.get_or_insert(open.map(|(holder, _)| holder.clone()).collect());
     }
 
     /// Whether the session must not give a permit any more.

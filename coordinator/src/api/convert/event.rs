@@ -68,7 +68,7 @@ fn summary(event: &Event) -> String {
         Event::InertConfirmed { holder, used, last_injection_ago } => {
             let last = last_injection_ago.map_or_else(
                 || "it never injected".to_owned(),
-                |ago| format!("its last injection ended {} ms before", ago.as_millis()),
+                |ago| format!("its last injection ended at least {} ms before", ago.as_millis()),
             );
             format!(
                 "shim {} of {} confirmed the stop; {used} permits burned in all; {last}",

@@ -121,7 +121,7 @@ fn duration_bound(session: &Session, safety: &Safety) -> String {
 }
 
 fn stop_bound(view: &SessionView) -> Option<String> {
-    let absent = view.session.unconfirmed().count();
+    let absent = view.session.stop.as_ref().map_or(0, |stop| stop.unconfirmed().count());
     match view.stage {
         Stage::None => None,
         Stage::Pushed => Some("stop: pushed to the shims, not durable yet".to_owned()),

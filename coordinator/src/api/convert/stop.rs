@@ -22,14 +22,16 @@ pub(crate) fn stop(view: &SessionView) -> v1::StopReport {
 }
 
 fn recorded(view: &SessionView, stop: &Stop, report: v1::StopReport) -> v1::StopReport {
-    let Stop { epoch, record, confirmations, proof, .. } = stop;
-    let last_inert_at = confirmations.values().map(|confirmation| confirmation.at).max();
+    let Stop { epoch, record, confirmations, proof, holders, .. } = stop;
+    let in_time = confirmations.values().filter(|confirmation| !confirmation.late);
+    let last_inert_at = in_time.map(|confirmation| confirmation.at).max();
     let report = v1::StopReport {
         epoch: *epoch,
         last_inert_at: last_inert_at.map(timestamp),
         proven_at: proof.as_ref().map(|proof| timestamp(proof.at)),
         confirmed: confirmations.iter().map(confirmed).collect(),
         out_of_contact: out_of_contact(view, stop),
+        holder_count: holders.len() as u64,
         proven_by: proof
             .as_ref()
             .map_or(v1::ProvenBy::Unspecified, |proof| proven_by(proof.by))
@@ -63,35 +65,26 @@ const fn proven_by(kind: ProofKind) -> v1::ProvenBy {
 
 fn confirmed((holder, confirmation): (&Holder, &Confirmation)) -> v1::ConfirmedHolder {
     let Holder { tenant, shim, incarnation } = holder;
-    let Confirmation { at, used: _, last_injection_ago } = confirmation;
+    let Confirmation { at, used: _, last_injection_ago, late } = confirmation;
     v1::ConfirmedHolder {
         tenant: tenant.to_string(),
         shim: shim.to_string(),
         incarnation: incarnation.to_string(),
         last_injection_ago: last_injection_ago.map(duration),
         confirmed_at: Some(timestamp(*at)),
+        late: *late,
     }
 }
 
-/// Who has not confirmed: for good once the stop is proven, so far until then.
+/// Who has not confirmed so far.
 fn out_of_contact(view: &SessionView, stop: &Stop) -> Vec<v1::OutOfContactHolder> {
-    let absent = |holder: &Holder, inert_by| {
-        let Holder { tenant, shim, incarnation } = holder;
-        v1::OutOfContactHolder {
+    let inert_by = stop.proof.as_ref().map(|proof| proof.at).or(view.inert_by).map(timestamp);
+    stop.unconfirmed()
+        .map(|Holder { tenant, shim, incarnation }| v1::OutOfContactHolder {
             tenant: tenant.to_string(),
             shim: shim.to_string(),
             incarnation: incarnation.to_string(),
             inert_by,
-        }
-    };
-    match &stop.proof {
-        Some(proof) => {
-            let inert_by = Some(timestamp(proof.at));
-            proof.out_of_contact.iter().map(|holder| absent(holder, inert_by)).collect()
-        }
-        None => {
-            let inert_by = view.inert_by.map(timestamp);
-            view.session.unconfirmed().map(|holder| absent(holder, inert_by)).collect()
-        }
-    }
+        })
+        .collect()
 }

@@ -92,8 +92,8 @@ async fn proof(
 }
 
 fn waiting_for(stop: &StopReport) -> String {
-    let confirmed = stop.confirmed.len();
-    let holders = confirmed + stop.out_of_contact.len();
+    let holders = stop.holder_count;
+    let confirmed = holders.saturating_sub(stop.out_of_contact.len() as u64);
     match missing(stop) {
         missing if missing.is_empty() => {
             format!("aborted, {confirmed} of {holders} holders confirmed")

@@ -114,6 +114,35 @@ fn a_pause_or_an_expired_lease_confirms_nothing() {
 }
 
 #[test]
+fn who_holds_nothing_any_more_confirms_all_the_same() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.pass(ms(1100));
+    let (close, closed) = world.closed().unwrap();
+    world.settle(close, &closed);
+    world.command(abort("s"));
+    let (_, inert) = world.confirmed().unwrap();
+    assert_eq!((inert.used, inert.last_injection_ago), (0, None));
+}
+
+#[test]
+fn a_process_that_ends_confirms_an_abort_that_it_knows_of_before_it_goes() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.command(abort("s"));
+    let (close, closed) = world.closed().unwrap();
+    let (inert, _) = world.confirmed().unwrap();
+    world.input(Input::Leave);
+    world.settle(close, &closed);
+    assert!(!world.link.owes_nothing(), "nobody has its confirmation yet");
+    world.lose(inert);
+    world.pass(ms(500));
+    let (inert, _) = world.confirmed().unwrap();
+    world.reply(inert, Reply::InertNoted(key("s")));
+    assert!(world.link.owes_nothing());
+}
+
+#[test]
 fn who_never_asked_confirms_nothing() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.command(abort("s"));

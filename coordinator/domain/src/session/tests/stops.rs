@@ -116,20 +116,64 @@ fn an_end_behind_a_halt_is_none_and_the_confirmation_is_waited_for() {
 }
 
 #[test]
-fn a_closed_grant_needs_no_confirmation() {
-    stopped()
+fn a_grant_that_was_closed_before_the_stop_needs_no_confirmation() {
+    let held = given(strict(50), [started(), issued("a", 1, 5), closed("a", 1, 5), aborted()]);
+    held.when(look(false)).then([proven(ProofKind::Confirmations, &[])]);
+}
+
+#[test]
+fn a_close_behind_the_stop_proves_nothing_until_its_holder_confirms() {
+    let closed = stopped()
         .when(close("a", 1, 5))
         .then([closed("a", 1, 5)])
         .when(close("b", 1, 0))
-        .then([closed("b", 1, 0)])
-        .when(look(false))
-        .then([proven(ProofKind::Confirmations, &[])]);
+        .then([closed("b", 1, 0)]);
+    let closed = closed.when(look(false)).then_nothing();
+    let one = closed.when(inert("b", LOGGED)).then([confirmed("b")]);
+    let one = one.when(look(false)).then_nothing();
+    let both = one.when(inert("a", LOGGED)).then([confirmed("a")]);
+    both.when(look(false)).then([proven(ProofKind::Confirmations, &[])]);
+}
+
+#[test]
+fn a_holder_that_closed_and_was_not_heard_again_is_out_of_contact() {
+    let gone = stopped().and([closed("a", 1, 5), confirmed("b")]);
+    gone.when(look(true)).then([proven(ProofKind::Time, &["a"])]);
+}
+
+#[test]
+fn a_grant_behind_a_halt_makes_a_holder_also_when_it_is_closed() {
+    let behind = halted().and([issued("c", 1, 5), halt_recorded(), closed("c", 1, 0)]);
+    let behind = behind.and([confirmed("a"), confirmed("b")]).when(look(false)).then_nothing();
+    let all = behind.when(inert("c", LOGGED)).then([confirmed("c")]);
+    all.when(look(false)).then([proven(ProofKind::Confirmations, &[])]);
+}
+
+#[test]
+fn who_confirms_behind_the_proof_is_remembered_as_late_and_only_if_it_was_waited_for() {
+    let idle = given(
+        strict(50),
+        [started(), issued("a", 1, 5), issued("c", 1, 5), closed("c", 1, 5), aborted()],
+    );
+    let stop = AbortEpoch::Logged(6);
+    let early = idle.clone().when(inert("c", stop)).then([confirmed("c")]);
+    assert!(!early.session().stop.as_ref().unwrap().confirmations[&holder("c")].late);
+    let proven = idle.when(look(true)).then([proven(ProofKind::Time, &["a"])]);
+    let proven = proven.when(inert("c", stop)).then(Answer::Noted);
+    let back = proven.when(inert("a", stop)).then([confirmed("a")]);
+    let stop = back.session().stop.as_ref().unwrap();
+    assert!(stop.confirmations[&holder("a")].late);
+    assert_eq!(stop.proof.as_ref().unwrap().out_of_contact, [holder("a")]);
+    assert_eq!(stop.unconfirmed().count(), 0);
 }
 
 #[test]
 fn time_proves_a_stop_and_names_who_is_out_of_contact() {
     let one = stopped().and([confirmed("a")]);
-    assert_eq!(one.session().unconfirmed().collect::<Vec<_>>(), [&holder("b")]);
+    assert_eq!(
+        one.session().stop.as_ref().unwrap().unconfirmed().collect::<Vec<_>>(),
+        [&holder("b")]
+    );
     one.when(look(true)).then([proven(ProofKind::Time, &["b"])]);
 }
 
@@ -144,7 +188,7 @@ fn a_proof_names_as_many_holders_as_fit_into_a_record() {
         panic!("time proves it");
     };
     assert_eq!(out_of_contact.len(), OUT_OF_CONTACT_MAX);
-    assert_eq!(many.session().unconfirmed().count(), OUT_OF_CONTACT_MAX + 1);
+    assert_eq!(many.session().stop.as_ref().unwrap().unconfirmed().count(), OUT_OF_CONTACT_MAX + 1);
 }
 
 #[test]
@@ -211,7 +255,7 @@ fn a_stop_remembers_its_first_record_and_counts_it_once() {
         stopped().and([Event::Aborted { reason: "again".to_owned(), cause: AbortCause::Reported }]);
     let stop = again.session().stop.as_ref().unwrap();
     assert_eq!((stop.epoch, stop.record.as_ref().unwrap().reason.as_str()), (5, "enough"));
-    assert_eq!(stop.holders, [holder("a"), holder("b")]);
+    assert_eq!(stop.holders, [holder("a"), holder("b")].into());
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(in crate::cli) fn aborted() -> Session {
             incarnation: "00112233445566778899aabbccddeeff".to_owned(),
             last_injection_ago: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
             confirmed_at: at(60_020),
+            late: false,
         }],
         out_of_contact: vec![OutOfContactHolder {
             tenant: "acme".to_owned(),
@@ -42,6 +43,7 @@ pub(in crate::cli) fn aborted() -> Session {
             inert_by: at(63_256),
         }],
         proven_by: ProvenBy::Time.into(),
+        holder_count: 2,
     };
     Session {
         name: "tenants/acme/sessions/first".to_owned(),
