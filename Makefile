@@ -16,6 +16,7 @@ tools: ## install nats-server and two MCP servers into .tools (needs Python 3.11
 check: ## format, lints and unit tests: what to run before each commit
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	for feature in tower rmcp; do cargo clippy --package squall-shim --features $$feature -- -D warnings; done
 	cargo test --workspace --lib
 
 test: tools ## everything: unit, documentation, integration and end-to-end tests

@@ -3,22 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use squall_shim_core::{Directive, NotApplied, Verdict};
+use squall_shim_core::{Directive, NotApplied};
 
 use crate::Shim;
 
 /// How often an adapter looks whether an answer that it waits for is still to be changed. A tenth of the grace that a
 /// stop gives ([`CANCEL_GRACE`](squall_proto::vocabulary::limits::CANCEL_GRACE)).
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(25);
-
-/// The directive of a verdict, once a claim has its permit or has waited for it in vain.
-pub(crate) async fn settled(shim: &Shim, verdict: Verdict) -> Option<Directive> {
-    match verdict {
-        Verdict::Pass => None,
-        Verdict::Inject(directive) => Some(directive),
-        Verdict::Claim(claim) => shim.claim(claim).await,
-    }
-}
 
 /// How a hold ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,9 +60,10 @@
 //! # }
 //! ```
 //!
-//! In an agent that talks to a coordinator the first line is [`Shim::from_env`] (or [`Shim::builder`]), and the adapters
-//! do the rest: `tower` for HTTP-like services and `rmcp` for the Model Context Protocol, each behind the feature of its
-//! name; they take [`Shim::registry`]. An agent's own answers go through [`Shim::answer`].
+//! In an agent that talks to a coordinator the first line is [`Shim::from_env`], which lists all variables (or
+//! [`Shim::builder`]), and the adapters do the rest: `tower` for HTTP-like services and `rmcp` for the Model Context
+//! Protocol, each behind the feature of its name. An agent's own answers go through [`Shim::answer`]. `examples/agent.rs`
+//! is such an agent, to be run and copied.
 //!
 //! # What a host can rely on
 //!

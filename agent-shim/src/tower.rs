@@ -15,35 +15,93 @@
 //! and the fault counts as not applied. So does one that is encoded (`content-encoding`) or neither JSON nor text.
 //! Streams are never gathered.
 //!
+//! # A whole client
+//!
+//! Any client that is a [`tower::Service`](::tower::Service) of [`http::Request`] is wrapped as it is: here the one of
+//! `hyper-util`. A failure needs no server, as the request never gets there.
+//!
+//! ```
+//! use ::tower::{BoxError, Layer as _, ServiceExt as _};
+//! use bytes::Bytes;
+//! use http::{Request, StatusCode};
+//! use http_body_util::{BodyExt as _, Full};
+//! use hyper_util::client::legacy::Client;
+//! use hyper_util::rt::TokioExecutor;
+//! use squall_shim::Shim;
+//! use squall_shim::tower::ChaosLayer;
+//! use squall_shim::vocabulary::call::Point;
+//! use squall_shim::vocabulary::id::{AgentName, ToolName};
+//! # use squall_shim::vocabulary::{fault, id::ExperimentName, session::Experiment, target};
+//! # let outage = Experiment {
+//! #     name: ExperimentName::new("outage")?,
+//! #     fault: fault::Fault::Error(fault::ErrorCodes { codes: vec![503], message: None }),
+//! #     probability: target::Probability::ONE,
+//! #     selector: target::Selector::default(),
+//! # };
+//! # let shim_from_env = || Shim::local(vec![outage], 1, 42);
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//!
+//! // `Shim::from_env()` in an agent.
+//! let shim = shim_from_env()?;
+//! let chaos = ChaosLayer::new(&shim, AgentName::new("planner")?, ToolName::new("search")?, Point::Tool);
+//!
+//! // `identified`: each request below has an id, the same when it is tried again.
+//! let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+//! let client = chaos.identified().layer(client);
+//!
+//! let request = Request::post("http://127.0.0.1:8080/search")
+//!     .header("x-squall-request-id", "task-7-search")
+//!     .header("content-type", "application/json")
+//!     .body(Full::from(r#"{"query": "ships"}"#))?;
+//! let response = client.clone().oneshot(request).await?;
+//! let status = response.status();
+//! let body = response.into_body().collect().await?.to_bytes();
+//! assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body:?}");
+//! # Ok::<(), BoxError>(())
+//! # })?;
+//! # Ok::<(), BoxError>(())
+//! ```
+//!
+//! `examples/agent.rs` is a whole agent around such a client.
+//!
+//! **With reqwest** it takes one function, as its client is a service of requests of its own; its body is one that this
+//! layer can change:
+//!
+//! ```text
+//! let client = tower::service_fn(move |request: http::Request<reqwest::Body>| {
+//!     let client = client.clone();
+//!     async move {
+//!         let response = client.execute(request.try_into()?).await?;
+//!         Ok::<_, reqwest::Error>(http::Response::<reqwest::Body>::from(response))
+//!     }
+//! });
+//! let client = chaos.layer(client);
+//! ```
+//!
 //! **Who is calling.** Agent and tool are told by the host. The request id, the same over retries, is the header
 //! `x-squall-request-id`, else `idempotency-key`; a request with neither is a logical request of its own: then nothing
 //! sticks over retries. The trace is the one of the header `traceparent`.
 
+mod caller;
 mod content;
 
-use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use ::tower::{BoxError, Layer, Service};
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, FutureExt as _, Map};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use squall_proto::vocabulary::call::{Point, Shape};
-use squall_proto::vocabulary::id::{AgentName, ToolName, TraceId};
+use squall_proto::vocabulary::id::{AgentName, ToolName};
 use squall_proto::vocabulary::limits::FAULT_DURATION_MS_MAX;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
-use squall_shim_core::render::{self, Rendered};
-use squall_shim_core::{
-    Act, Call, Directive, Ended, FailureKind, NotApplied, RequestKey, Site, rewrite,
-};
-use tokio::time::sleep;
+use squall_shim_core::{RequestKey, Site};
 
 use crate::Shim;
-use crate::hold::{LOOK_EVERY, hold, unharmed};
 use crate::traceparent::trace_of;
+use caller::{Caller, untouched};
 pub use content::BODY_BYTES_MAX;
 
 /// Where a request says which logical request it belongs to, best first.
@@ -147,10 +205,6 @@ where
     }
 }
 
-fn untouched<R, E: Into<BoxError>>(response: Result<Response<R>, E>) -> Answer<R> {
-    response.map(|response| response.map(Body::Left)).map_err(Into::into)
-}
-
 impl<S> ChaosService<S> {
     fn caller(&self, headers: &HeaderMap) -> Caller {
         let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -163,234 +217,6 @@ impl<S> ChaosService<S> {
             trace: text("traceparent").and_then(trace_of),
         }
     }
-}
-
-/// One request at its site.
-struct Caller {
-    shim: Shim,
-    site: Arc<Site>,
-    request: RequestKey,
-    trace: Option<TraceId>,
-}
-
-/// What an act makes of a request.
-enum Turn {
-    Proceed,
-    Answer(Rendered),
-    Break,
-    ChangeInput,
-    ExpectOutput,
-}
-
-impl Caller {
-    fn call(&self) -> Call<'_> {
-        Call { request: self.request, trace: self.trace.as_ref() }
-    }
-
-    async fn send<S, B, R>(self, inner: S, request: Request<B>) -> Answer<R>
-    where
-        S: Service<Request<B>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: BodyExt + From<Bytes>,
-        B::Error: Into<BoxError>,
-        R: BodyExt<Data = Bytes>,
-        R::Error: Into<BoxError>,
-    {
-        let Some(mut directive) = self.shim.decide(&self.site, &self.call()).await else {
-            return self.pass(inner, request, Ended::Failed).await;
-        };
-        let held = hold(&self.shim, &mut directive).await;
-        // What is cut short does nothing but end.
-        let turn = if held.complete { self.turn(&directive) } else { Ok(Turn::Proceed) };
-        match turn {
-            Err(why) => {
-                directive.not_applied(&self.call(), why);
-                self.pass(inner, request, Ended::Failed).await
-            }
-            Ok(Turn::Proceed) => {
-                directive.applied(&self.call(), held.time);
-                self.pass(inner, request, Ended::Failed).await
-            }
-            Ok(Turn::Answer(rendered)) => {
-                let response = response(rendered)?;
-                self.failed(directive, held.time);
-                Ok(response.map(Body::Right))
-            }
-            Ok(Turn::Break) => {
-                self.failed(directive, held.time);
-                Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
-            }
-            Ok(Turn::ChangeInput) => {
-                let (request, changed) = self.change_input(&directive, request).await?;
-                match changed {
-                    Ok(()) => directive.applied(&self.call(), held.time),
-                    Err(why) => directive.not_applied(&self.call(), why),
-                }
-                let ended = if changed.is_ok() { Ended::FailedByInjection } else { Ended::Failed };
-                self.pass(inner, request, ended).await
-            }
-            Ok(Turn::ExpectOutput) => self.expect(inner, request, directive).await,
-        }
-    }
-
-    fn turn(&self, directive: &Directive) -> Result<Turn, NotApplied> {
-        unharmed(|| {
-            Ok(match directive.effect().act {
-                Act::Proceed => Turn::Proceed,
-                Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
-                Act::Fail(failure) => {
-                    let tool = self.site.tool().as_str();
-                    Turn::Answer(render::failure(&failure, Shape::Json, tool, &[]))
-                }
-                Act::RewriteInput(_) => Turn::ChangeInput,
-                Act::RewriteOutput(_) => Turn::ExpectOutput,
-            })
-        })
-    }
-
-    fn failed(&self, directive: Directive, held: Duration) {
-        self.site.ended(&self.call(), Ended::FailedByInjection);
-        directive.applied(&self.call(), held);
-    }
-
-    /// Makes the call as it is; `failed` is what a failure of it means.
-    async fn pass<S, B, R>(&self, mut inner: S, request: Request<B>, failed: Ended) -> Answer<R>
-    where
-        S: Service<Request<B>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-    {
-        let response = inner.call(request).await;
-        self.observe(&response, failed);
-        untouched(response)
-    }
-
-    fn observe<R, E>(&self, response: &Result<Response<R>, E>, failed: Ended) {
-        let fine = response.as_ref().is_ok_and(|response| response.status().as_u16() < 400);
-        self.site.ended(&self.call(), if fine { Ended::Ok } else { failed });
-    }
-
-    async fn change_input<B>(
-        &self,
-        directive: &Directive,
-        request: Request<B>,
-    ) -> Result<(Request<B>, Result<(), NotApplied>), BoxError>
-    where
-        B: BodyExt + From<Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = request.into_parts();
-        let shape = match content::shape(&parts.headers, &body) {
-            Ok(shape) => shape,
-            Err(why) => return Ok((Request::from_parts(parts, body), Err(why))),
-        };
-        let whole = body.collect().await.map_err(Into::into)?.to_bytes();
-        let changed = unharmed(|| match directive.effect().act {
-            Act::RewriteInput(cut) => rewrite::input(&cut, self.point(), shape, &whole),
-            Act::Proceed | Act::Fail(_) | Act::RewriteOutput(_) => Err(NotApplied::Adapter),
-        });
-        let changed = changed.map(Bytes::from);
-        let outcome = changed.as_ref().map(|_| ()).map_err(|why| *why);
-        let body = changed.unwrap_or(whole);
-        content::fit(&mut parts.headers, body.len());
-        Ok((Request::from_parts(parts, B::from(body)), outcome))
-    }
-
-    /// Makes the call and changes its answer; a session that stops meanwhile is not kept waiting for it.
-    async fn expect<S, B, R>(
-        &self,
-        mut inner: S,
-        request: Request<B>,
-        directive: Directive,
-    ) -> Answer<R>
-    where
-        S: Service<Request<B>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        R: BodyExt<Data = Bytes>,
-        R::Error: Into<BoxError>,
-    {
-        let mut directive = Some(directive);
-        let mut answer = std::pin::pin!(inner.call(request));
-        let response: Result<_, BoxError> = loop {
-            tokio::select! {
-                biased;
-                response = &mut answer => break response.map_err(Into::into),
-                () = sleep(LOOK_EVERY), if directive.is_some() => {
-                    let stopped = directive.take_if(|directive| !directive.is_live());
-                    self.not_applied(stopped, NotApplied::Dropped);
-                }
-            }
-        };
-        self.observe(&response, Ended::Failed);
-        let stopped = directive.take_if(|directive| !directive.is_live());
-        self.not_applied(stopped, NotApplied::Dropped);
-        match (response, directive) {
-            (Ok(response), Some(directive)) => self.change_output(directive, response).await,
-            (response, directive) => {
-                self.not_applied(directive, NotApplied::CallFailed);
-                untouched(response)
-            }
-        }
-    }
-
-    async fn change_output<R>(&self, directive: Directive, response: Response<R>) -> Answer<R>
-    where
-        R: BodyExt<Data = Bytes>,
-        R::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = response.into_parts();
-        let shape = match content::shape(&parts.headers, &body) {
-            Ok(shape) => shape,
-            Err(why) => {
-                directive.not_applied(&self.call(), why);
-                return Ok(Response::from_parts(parts, Body::Left(body)));
-            }
-        };
-        let whole = match body.collect().await {
-            Ok(whole) => whole.to_bytes(),
-            Err(error) => {
-                directive.not_applied(&self.call(), NotApplied::CallFailed);
-                return Err(error.into());
-            }
-        };
-        let changed = unharmed(|| match directive.effect().act {
-            Act::RewriteOutput(how) => rewrite::output(&how, self.point(), shape, &whole),
-            Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-        });
-        let body = match changed {
-            Ok(changed) => {
-                directive.applied(&self.call(), Duration::ZERO);
-                changed.into()
-            }
-            Err(why) => {
-                directive.not_applied(&self.call(), why);
-                whole
-            }
-        };
-        content::fit(&mut parts.headers, body.len());
-        Ok(Response::from_parts(parts, Body::Right(Full::new(body))))
-    }
-
-    fn not_applied(&self, directive: Option<Directive>, why: NotApplied) {
-        if let Some(directive) = directive {
-            directive.not_applied(&self.call(), why);
-        }
-    }
-
-    fn point(&self) -> Point {
-        self.site.seam().point
-    }
-}
-
-fn response(rendered: Rendered) -> Result<Response<Full<Bytes>>, http::Error> {
-    let Rendered { status, headers, content_type, body } = rendered;
-    let mut response = Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
-        .header(header::CONTENT_LENGTH, body.len());
-    for (name, value) in headers {
-        response = response.header(HeaderName::from_static(name), value);
-    }
-    response.body(Full::new(body.into()))
 }
 
 #[cfg(test)]

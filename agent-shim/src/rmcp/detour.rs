@@ -13,7 +13,7 @@ use super::seat::Caller;
 use super::underway::{State, Underway};
 use super::{Rx, Tx};
 use crate::Shim;
-use crate::hold::{hold, settled, unharmed};
+use crate::hold::{hold, unharmed};
 
 /// A request that goes out later than it was handed over. Only the transport's own loop has the inner transport, so the
 /// request goes there, and the future that sends it comes back.
@@ -53,7 +53,7 @@ enum Turn {
 impl<E> Detour<E> {
     /// Waits, acts, and says how it ended.
     pub(super) async fn run(self, verdict: Verdict, given_up: Arc<Notify>) -> Result<(), E> {
-        let Some(mut directive) = settled(&self.shim, verdict).await else {
+        let Some(mut directive) = self.settled(verdict).await else {
             return self.go(State::Untouched).await;
         };
         let held = tokio::select! {
@@ -65,6 +65,15 @@ impl<E> Detour<E> {
         // What is cut short does nothing but end.
         let turn = if held.complete { self.turn(&directive) } else { Ok(Turn::Proceed) };
         self.take(turn, directive, held.time).await
+    }
+
+    /// The directive of a verdict, once a claim has its permit or has waited for it in vain.
+    async fn settled(&self, verdict: Verdict) -> Option<Directive> {
+        match verdict {
+            Verdict::Pass => None,
+            Verdict::Inject(directive) => Some(directive),
+            Verdict::Claim(claim) => self.shim.claim(claim).await,
+        }
     }
 
     async fn take(

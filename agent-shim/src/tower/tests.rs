@@ -1,12 +1,13 @@
 //! What the client really receives, and what the service really sees, for every fault that the seam supports.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::testing::{FOREVER_MS, counts, latency, local, malformed, running, unavailable, until};
 use ::tower::{ServiceBuilder, ServiceExt as _, service_fn};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use squall_proto::vocabulary::fault::{
     Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, TruncationUnit,
