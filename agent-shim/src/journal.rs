@@ -5,28 +5,34 @@
 //! next process finds which grants the dead one held and how many permits it burned, and closes them.
 //!
 //! What makes that safe:
-//! - Only one process at a time has the file: it is locked. A forked child neither has the lock nor writes.
+//! - Only one life at a time has the file: it is locked, with `flock`, which ends with the descriptor that took it. (A
+//!   POSIX lock ends when *any* descriptor of the file is closed in the process, by whatever library.) A forked child
+//!   shares the lock and never writes; as long as one outlives its parent, nobody closes the parent's grants and no other
+//!   life can have the file. Those permits stay spent, which is the safe side.
+//! - The bound doesn't rest on the lock. Who takes the file writes his life into it, and *then* reads what was burned; who
+//!   burns counts the burn, and *then* looks whose life it is. So a burn is in what the successor closes, or its fault
+//!   isn't applied.
 //! - After a crash of the *machine* the file may be older than what was burned. So it names the boot, and is void in
 //!   another one. Then the permits stay spent, as they do without a journal.
 //! - A slot counts only if its checksum fits, and is marked empty while it is written.
 //!
 //! A slot is never given to another session in the same process: who still burns can't write into a stranger's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use squall_proto::vocabulary::id::{Incarnation, SessionId, SessionKey, TenantId};
 use squall_proto::vocabulary::limits::TOKEN_BYTES_MAX;
 use squall_proto::vocabulary::message::{Close, GrantRef};
-use squall_shim_core::journal::{self, BurnLog};
+use squall_shim_core::journal::{self, BurnLog, Lost};
 
 /// Sessions that one process can write down in its life. Later ones go without.
 const SLOTS: usize = 63;
@@ -52,15 +58,12 @@ const SESSION_AT: usize = TENANT_AT + 8 + TOKEN_BYTES_MAX;
 const EMPTY: u32 = 0;
 const OPEN: u32 = 1;
 
-/// Journals that this process has open, by device and inode: a lock does not keep a process from itself.
-static IN_USE: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Journal {
     map: Arc<Map>,
+    life: Incarnation,
     slots: Mutex<BTreeMap<SessionKey, usize>>,
-    file: (u64, u64),
     /// Holds the lock.
     _lock: File,
 }
@@ -107,12 +110,12 @@ impl Map {
         for (n, chunk) in bytes.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            self.u64(at + n * 8).store(u64::from_le_bytes(word), Ordering::Relaxed);
+            self.u64(at + n * 8).store(u64::from_le_bytes(word), Ordering::SeqCst);
         }
     }
 
     fn read(&self, at: usize, length: usize) -> Vec<u8> {
-        let words = (0..length.div_ceil(8)).map(|n| self.u64(at + n * 8).load(Ordering::Relaxed));
+        let words = (0..length.div_ceil(8)).map(|n| self.u64(at + n * 8).load(Ordering::SeqCst));
         let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
         bytes.truncate(length);
         bytes
@@ -129,16 +132,32 @@ impl Map {
         (length <= TOKEN_BYTES_MAX).then(|| String::from_utf8(self.read(at + 8, length)).ok())?
     }
 
-    fn life(&self) -> [u8; 16] {
-        self.read(LIFE_AT, 16).try_into().unwrap_or_default()
+    fn life(&self) -> Incarnation {
+        Incarnation(self.read(LIFE_AT, 16).try_into().unwrap_or_default())
+    }
+
+    /// Makes the file `life`'s, and returns what the life before it owes. In this order: see the module.
+    fn take(&self, boot: [u8; 16], life: Incarnation) -> Vec<Close> {
+        let is_known =
+            self.u64(0).load(Ordering::Relaxed) == MAGIC && self.read(BOOT_AT, 16) == boot;
+        let before = self.life();
+        self.write(LIFE_AT, &life.0);
+        let slots = 0..if is_known { SLOTS } else { 0 };
+        let owed = slots.filter_map(|slot| self.owed(slot, before)).collect();
+        for slot in 0..SLOTS {
+            self.u32(Self::start_of(slot)).store(EMPTY, Ordering::SeqCst);
+        }
+        self.write(0, &MAGIC.to_le_bytes());
+        self.write(BOOT_AT, &boot);
+        owed
     }
 
     fn start_of(slot: usize) -> usize {
         (slot + 1) * SLOT_BYTES
     }
 
-    /// What a slot says, or `None` if it says nothing that can be relied on.
-    fn owed(&self, slot: usize) -> Option<Close> {
+    /// What a slot of this life says, or `None` if it says nothing that can be relied on.
+    fn owed(&self, slot: usize, life: Incarnation) -> Option<Close> {
         let at = Self::start_of(slot);
         if self.u32(at + STATE_AT).load(Ordering::Acquire) != OPEN {
             return None;
@@ -149,17 +168,23 @@ impl Map {
         };
         let permits = self.u32(at + PERMITS_AT).load(Ordering::Relaxed);
         let req_no = self.u64(at + REQ_NO_AT).load(Ordering::Relaxed);
-        let life = self.life();
-        let check = checksum(&life, &session, req_no, permits);
+        let check = checksum(life, &session, req_no, permits);
         if self.u64(at + CHECK_AT).load(Ordering::Relaxed) != check {
             return None;
         }
-        let used = self.u32(at + USED_AT).load(Ordering::Acquire).min(permits);
+        let used = self.u32(at + USED_AT).load(Ordering::SeqCst).min(permits);
         let grant = GrantRef { session, req_no };
-        Some(Close { incarnation: Incarnation(life), grant, used })
+        Some(Close { incarnation: life, grant, used })
     }
 
-    fn begin(&self, slot: usize, session: &SessionKey, req_no: u64, permits: u32) {
+    fn begin(
+        &self,
+        slot: usize,
+        life: Incarnation,
+        session: &SessionKey,
+        req_no: u64,
+        permits: u32,
+    ) {
         let at = Self::start_of(slot);
         self.u32(at + STATE_AT).store(EMPTY, Ordering::SeqCst);
         self.u32(at + USED_AT).store(0, Ordering::Relaxed);
@@ -167,7 +192,7 @@ impl Map {
         self.u64(at + REQ_NO_AT).store(req_no, Ordering::Relaxed);
         self.write_token(at + TENANT_AT, session.tenant.as_str());
         self.write_token(at + SESSION_AT, session.session.as_str());
-        let check = checksum(&self.life(), session, req_no, permits);
+        let check = checksum(life, session, req_no, permits);
         self.u64(at + CHECK_AT).store(check, Ordering::Relaxed);
         self.u32(at + STATE_AT).store(OPEN, Ordering::SeqCst);
     }
@@ -186,41 +211,22 @@ impl Journal {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        let found = lock.metadata()?;
-        let file = (found.dev(), found.ino());
-        if !in_use().insert(file) {
-            return Err(io::ErrorKind::ResourceBusy.into());
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let boot = boot_id()?;
+        if lock.metadata()?.len() != FILE_BYTES as u64 {
+            // Nothing of another length is a journal: nothing in it is believed.
+            lock.set_len(0)?;
+            lock.set_len(FILE_BYTES as u64)?;
         }
-        let opened = Self::take(lock, file, found.len(), life);
-        if opened.is_err() {
-            in_use().remove(&file);
-        }
-        opened
+        let map = Map::of(&lock)?;
+        let owed = map.take(boot, life);
+        let slots = Mutex::default();
+        Ok((Arc::new(Self { map: Arc::new(map), life, slots, _lock: lock }), owed))
     }
 
-    fn take(
-        lock: File,
-        file: (u64, u64),
-        length: u64,
-        life: Incarnation,
-    ) -> io::Result<(Arc<Self>, Vec<Close>)> {
-        fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let boot = boot_id()?;
-        lock.set_len(FILE_BYTES as u64)?;
-        let map = Map::of(&lock)?;
-        let ours = length == FILE_BYTES as u64
-            && map.u64(0).load(Ordering::Relaxed) == MAGIC
-            && map.read(BOOT_AT, 16) == boot;
-        let owed =
-            if ours { (0..SLOTS).filter_map(|slot| map.owed(slot)).collect() } else { Vec::new() };
-        for slot in 0..SLOTS {
-            map.u32(Map::start_of(slot)).store(EMPTY, Ordering::SeqCst);
-        }
-        map.write(0, &MAGIC.to_le_bytes());
-        map.write(BOOT_AT, &boot);
-        map.write(LIFE_AT, &life.0);
-        let slots = Mutex::default();
-        Ok((Arc::new(Self { map: Arc::new(map), slots, file, _lock: lock }), owed))
+    /// Whether no other life has taken the file.
+    fn is_ours(&self) -> bool {
+        self.map.life() == self.life
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<SessionKey, usize>> {
@@ -228,14 +234,11 @@ impl Journal {
     }
 }
 
-impl Drop for Journal {
-    fn drop(&mut self) {
-        in_use().remove(&self.file);
-    }
-}
-
 impl journal::Journal for Journal {
     fn open(&self, session: &SessionKey, req_no: u64, permits: u32) -> Option<Arc<dyn BurnLog>> {
+        if !self.is_ours() {
+            return None;
+        }
         let mut slots = self.slots();
         let next = slots.len();
         let slot = match slots.get(session) {
@@ -243,12 +246,12 @@ impl journal::Journal for Journal {
             None if next < SLOTS => *slots.entry(session.clone()).or_insert(next),
             None => return None,
         };
-        self.map.begin(slot, session, req_no, permits);
-        Some(Arc::new(Slot { map: Arc::clone(&self.map), slot }))
+        self.map.begin(slot, self.life, session, req_no, permits);
+        Some(Arc::new(Slot { map: Arc::clone(&self.map), life: self.life, slot }))
     }
 
     fn settled(&self, session: &SessionKey, req_no: u64) {
-        if let Some(slot) = self.slots().get(session) {
+        if let Some(slot) = self.slots().get(session).filter(|_| self.is_ours()) {
             let at = Map::start_of(*slot);
             if self.map.u64(at + REQ_NO_AT).load(Ordering::Relaxed) == req_no {
                 self.map.u32(at + STATE_AT).store(EMPTY, Ordering::SeqCst);
@@ -260,18 +263,16 @@ impl journal::Journal for Journal {
 #[derive(Debug)]
 struct Slot {
     map: Arc<Map>,
+    life: Incarnation,
     slot: usize,
 }
 
 impl BurnLog for Slot {
-    fn burned(&self) {
+    fn burned(&self) -> Result<(), Lost> {
         let used = self.map.u32(Map::start_of(self.slot) + USED_AT);
         used.fetch_add(1, Ordering::SeqCst);
+        if self.map.life() == self.life { Ok(()) } else { Err(Lost) }
     }
-}
-
-fn in_use() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
-    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Another one after each start of the machine.
@@ -283,144 +284,15 @@ fn boot_id() -> io::Result<[u8; 16]> {
 }
 
 /// FNV-1a over everything in a slot that does not change while it is open. Against torn writes, not against people.
-fn checksum(life: &[u8; 16], session: &SessionKey, req_no: u64, permits: u32) -> u64 {
+fn checksum(life: Incarnation, session: &SessionKey, req_no: u64, permits: u32) -> u64 {
     let SessionKey { tenant, session } = session;
     let names = [tenant.as_str().as_bytes(), b".", session.as_str().as_bytes()];
     let numbers: [&[u8]; 2] = [&req_no.to_le_bytes(), &permits.to_le_bytes()];
-    let parts = std::iter::once(life.as_slice()).chain(names).chain(numbers);
+    let parts = std::iter::once(life.0.as_slice()).chain(names).chain(numbers);
     parts.flatten().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use squall_shim_core::journal::Journal as _;
-
-    use super::*;
-
-    const FIRST: Incarnation = Incarnation([1; 16]);
-    const SECOND: Incarnation = Incarnation([2; 16]);
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("squall-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn journal(&self) -> PathBuf {
-            self.0.join("journal")
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn key(name: &str) -> SessionKey {
-        let (tenant, session) = (TenantId::new("acme").unwrap(), SessionId::new(name).unwrap());
-        SessionKey { tenant, session }
-    }
-
-    fn owed(name: &str, req_no: u64, used: u32) -> Close {
-        let grant = GrantRef { session: key(name), req_no };
-        Close { incarnation: FIRST, grant, used }
-    }
-
-    #[test]
-    fn the_next_process_owes_what_the_dead_one_held() {
-        let folder = Folder::new("owes");
-        let (journal, before) = Journal::open(&folder.journal(), FIRST).unwrap();
-        assert_eq!(before, []);
-        let burns = journal.open(&key("s"), 4, 10).unwrap();
-        burns.burned();
-        burns.burned();
-        journal.open(&key("t"), 9, 3).unwrap();
-        drop((burns, journal));
-        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
-        assert_eq!(owes, [owed("s", 4, 2), owed("t", 9, 0)]);
-    }
-
-    #[test]
-    fn what_was_settled_is_not_owed_and_a_slot_is_used_again_by_its_session() {
-        let folder = Folder::new("settled");
-        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        journal.open(&key("s"), 4, 10).unwrap().burned();
-        journal.settled(&key("s"), 4);
-        journal.open(&key("t"), 1, 1).unwrap();
-        journal.settled(&key("t"), 99);
-        journal.open(&key("s"), 5, 10).unwrap();
-        drop(journal);
-        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
-        assert_eq!(owes, [owed("s", 5, 0), owed("t", 1, 0)]);
-    }
-
-    #[test]
-    fn nothing_is_owed_after_the_machine_started_again() {
-        let folder = Folder::new("boot");
-        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        journal.open(&key("s"), 4, 10).unwrap();
-        journal.map.write(BOOT_AT, &[0xee; 16]);
-        drop(journal);
-        assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
-    }
-
-    #[test]
-    fn a_slot_that_was_torn_is_not_believed() {
-        let folder = Folder::new("torn");
-        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        journal.open(&key("s"), 4, 10).unwrap();
-        journal.map.u64(Map::start_of(0) + REQ_NO_AT).store(5, Ordering::SeqCst);
-        drop(journal);
-        assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
-    }
-
-    #[test]
-    fn any_file_can_be_there_before() {
-        let folder = Folder::new("garbage");
-        for bytes in [vec![], vec![0xff; 10], vec![0xff; FILE_BYTES], vec![1; 3 * FILE_BYTES]] {
-            std::fs::write(folder.journal(), bytes).unwrap();
-            assert_eq!(Journal::open(&folder.journal(), SECOND).unwrap().1, []);
-        }
-    }
-
-    #[test]
-    fn a_journal_has_one_owner_at_a_time() {
-        let folder = Folder::new("owner");
-        let first = Journal::open(&folder.journal(), FIRST).unwrap();
-        assert!(Journal::open(&folder.journal(), SECOND).is_err());
-        drop(first);
-        assert!(Journal::open(&folder.journal(), SECOND).is_ok());
-    }
-
-    #[test]
-    fn more_sessions_than_there_is_room_for_go_without() {
-        let folder = Folder::new("room");
-        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        let open = |n: usize| journal.open(&key(&format!("s{n}")), 1, 1).is_some();
-        assert!((0..SLOTS).all(open));
-        assert!(!open(SLOTS));
-        assert!(open(0));
-    }
-
-    #[test]
-    fn names_of_any_length_fit() {
-        let folder = Folder::new("names");
-        let long = SessionKey {
-            tenant: TenantId::new("t".repeat(TOKEN_BYTES_MAX)).unwrap(),
-            session: SessionId::new("s".repeat(TOKEN_BYTES_MAX)).unwrap(),
-        };
-        let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        journal.open(&long, 1, 1).unwrap().burned();
-        drop(journal);
-        let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
-        assert_eq!((owes[0].grant.session.clone(), owes[0].used), (long, 1));
-    }
-}
+mod tests;

@@ -18,5 +18,13 @@ pub trait Journal: Debug + Send + Sync {
 /// Where the burns of one grant are written down.
 pub trait BurnLog: Debug + Send + Sync {
     /// A permit was burned. Called before its fault is applied; must not block.
-    fn burned(&self);
+    ///
+    /// # Errors
+    /// [`Lost`]; then the fault must not be applied.
+    fn burned(&self) -> Result<(), Lost>;
 }
+
+/// Another life has taken the journal, and closes the grant: none of its permits may be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal is another life's")]
+pub struct Lost;

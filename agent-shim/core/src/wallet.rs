@@ -195,8 +195,11 @@ impl Wallet {
             let used = self.used_eventual.fetch_add(1, Ordering::Relaxed);
             return Ok(Burn(State::numbered(used)));
         }
-        if let Some(log) = &*log {
-            log.burned();
+        if log.as_ref().is_some_and(|log| log.burned().is_err()) {
+            // Someone else closes this grant: the permit stays spent, and no other one burns.
+            self.stop();
+            self.update(State::finished);
+            return Err(NoPermit::Stopped);
         }
         Ok(Burn(state))
     }

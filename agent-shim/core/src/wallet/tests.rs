@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::thread;
 
 use super::*;
+use crate::journal::Lost;
 
 const LATER: BootNanos = BootNanos(1_000);
 const NOW: BootNanos = BootNanos(10);
@@ -48,6 +49,25 @@ fn permits_burn_once_each_and_then_there_are_none() {
         purse.wallet.finished(burn, BootNanos(20));
     }
     assert_eq!((purse.wallet.running(), purse.wallet.last_ended()), (0, Some(BootNanos(20))));
+}
+
+#[derive(Debug)]
+struct LostLog;
+
+impl BurnLog for LostLog {
+    fn burned(&self) -> Result<(), Lost> {
+        Err(Lost)
+    }
+}
+
+#[test]
+fn nothing_is_injected_from_a_grant_whose_journal_another_life_took() {
+    let purse = purse();
+    purse.wallet.log_burns_to(Some(Arc::new(LostLog)));
+    purse.grant(1, 5);
+    assert_eq!(purse.burn(NOW).unwrap_err(), NoPermit::Stopped);
+    assert_eq!((purse.wallet.left(), purse.wallet.running()), (4, 0), "spent, and not under way");
+    assert!(purse.wallet.is_stopped());
 }
 
 #[test]

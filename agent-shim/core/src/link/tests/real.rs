@@ -9,7 +9,7 @@ use squall_proto::vocabulary::seam::{Capabilities, Seam};
 use squall_proto::vocabulary::time::UnixMillis;
 
 use super::*;
-use crate::journal::{BurnLog, Journal};
+use crate::journal::{BurnLog, Journal, Lost};
 use crate::{Call, Clock, Directive, Policy, Registry, Site, Verdict};
 
 #[derive(Debug, Default)]
@@ -222,8 +222,9 @@ struct Notes {
 struct Burns(AtomicU32);
 
 impl BurnLog for Burns {
-    fn burned(&self) {
+    fn burned(&self) -> Result<(), Lost> {
         self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
