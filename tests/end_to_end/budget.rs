@@ -53,7 +53,7 @@ async fn the_budget_is_spent_exactly_although_its_owner_is_killed_in_the_middle(
 }
 
 /// Waits until every replica has the end of the session, by its budget.
-async fn is_spent_exactly(house: &House) -> Result<()> {
+pub(crate) async fn is_spent_exactly(house: &House) -> Result<()> {
     for replica in &house.replicas {
         let view = replica
             .until(&key(), "a spent budget", |view| view.session.phase == Phase::Exhausted)

@@ -116,6 +116,12 @@ impl House {
         (0..count).map(start).collect()
     }
 
+    /// Agents of one tenant, whose processes all have the same name.
+    pub(crate) fn processes_of_one_name(&self, count: usize) -> Result<Vec<Agent>> {
+        let tenant = TENANTS[0].parse()?;
+        (0..count).map(|_| Agent::start(&self.site, &tenant, "planner")).collect()
+    }
+
     /// A session that runs. It is refused until the shims were heard, and tried again.
     pub(crate) async fn start(&self, budget: u32) -> Result<()> {
         self.start_as(budget, Strictness::Strict).await

@@ -4,6 +4,7 @@
 mod budget;
 mod house;
 mod losses;
+mod names;
 mod stops;
 
 /// Runs each scenario on both houses.

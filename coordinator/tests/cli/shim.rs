@@ -7,7 +7,9 @@ use squall_proto::subject::{Root, TenantSubject};
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::FaultKind;
 use squall_proto::vocabulary::id::{Incarnation, SessionKey, ShimId, TenantId};
-use squall_proto::vocabulary::message::{Ask, Hello, Inert, Reply, Request, ScopeKeys, SiteRef};
+use squall_proto::vocabulary::message::{
+    Ask, Close, GrantRef, Hello, Inert, Reply, Request, ScopeKeys, SiteRef,
+};
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::seam::{Capabilities, Seam};
@@ -31,9 +33,13 @@ pub(crate) struct Shim {
 impl Shim {
     /// Says hello, and is welcome.
     pub(crate) async fn connect(nats_url: &str, number: u8) -> Result<Self> {
+        Self::named(nats_url, &format!("worker-{number}"), number).await
+    }
+
+    /// The process `number` of this name.
+    pub(crate) async fn named(nats_url: &str, name: &str, number: u8) -> Result<Self> {
         let client = async_nats::connect(nats_url).await?;
-        let shim = format!("worker-{number}").parse()?;
-        let this = Self { client, shim, incarnation: Incarnation([number; 16]) };
+        let this = Self { client, shim: name.parse()?, incarnation: Incarnation([number; 16]) };
         let reply = this.say(this.hello()?).await?;
         ensure!(matches!(reply, Reply::Welcome(_)), "{reply:?}");
         Ok(this)
@@ -55,14 +61,33 @@ impl Shim {
         Ok(())
     }
 
+    /// Gives the permit back unused.
+    pub(crate) async fn close(&self, session: &str) -> Result<()> {
+        let grant = GrantRef { session: key(session)?, req_no: 1 };
+        let close = Close { incarnation: self.incarnation, grant, used: 0 };
+        let reply = self.say(Request::Close(close)).await?;
+        ensure!(matches!(reply, Reply::Closed(_)), "{reply:?}");
+        Ok(())
+    }
+
     /// Confirms a stop; the last injection was a while ago.
     pub(crate) async fn confirm(&self, session: &str, epoch: u64) -> Result<()> {
+        self.confirm_after(Duration::from_millis(1500), session, epoch).await
+    }
+
+    /// Confirms a stop so long after its last injection.
+    pub(crate) async fn confirm_after(
+        &self,
+        ago: Duration,
+        session: &str,
+        epoch: u64,
+    ) -> Result<()> {
         let inert = Inert {
             incarnation: self.incarnation,
             session: key(session)?,
             epoch: AbortEpoch::Logged(epoch),
             used: 1,
-            last_injection_ago: Some(Duration::from_millis(1500)),
+            last_injection_ago: Some(ago),
         };
         self.say(Request::Inert(inert)).await.map(drop)
     }
