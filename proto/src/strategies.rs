@@ -26,7 +26,7 @@ pub(crate) fn token<T: FromStr + fmt::Debug>() -> impl Strategy<Value = T>
 where
     T::Err: fmt::Debug,
 {
-    "[A-Za-z0-9_-]{1,64}".prop_map(|text| text.parse().expect("it is a token"))
+    "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}".prop_map(|text| text.parse().expect("it is a token"))
 }
 
 /// A name for people, some of them not ASCII.

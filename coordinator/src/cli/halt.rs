@@ -5,6 +5,7 @@ mod release;
 mod status;
 
 use comfy_table::Cell;
+use squall_proto::vocabulary::id::TenantId;
 use squall_proto::wire::v1::halt_scope::Scope;
 use squall_proto::wire::v1::{AllTenants, Halt, HaltScope};
 
@@ -36,7 +37,7 @@ impl Command {
 /// Whose sessions.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Whose {
-    /// Everybody's sessions; else those of --tenant or SQUALL_TENANT
+    /// Everybody's sessions, as `--tenant -` too; else those of --tenant or SQUALL_TENANT
     #[arg(long)]
     all: bool,
 }
@@ -44,10 +45,11 @@ struct Whose {
 impl Whose {
     /// Nobody halts the fleet by leaving something out.
     fn scope(self, global: &Global) -> Result<HaltScope, Failure> {
-        match (self.all, global.tenant()) {
-            (true, _) => Ok(everybody()),
-            (false, Some(tenant)) => Ok(of(name::tenant(tenant)?.into())),
-            (false, None) => Err(Failure::argument(
+        match global.tenant() {
+            _ if self.all => Ok(everybody()),
+            Some(TenantId::EVERY) => Ok(everybody()),
+            Some(tenant) => Ok(of(name::tenant(tenant)?.into())),
+            None => Err(Failure::argument(
                 "--tenant",
                 "is missing: it is not clear whose sessions are meant",
             )

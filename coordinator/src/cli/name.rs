@@ -7,9 +7,6 @@ use uuid::Uuid;
 use super::Global;
 use super::failure::Failure;
 
-/// What stands for every tenant.
-const EVERY: &str = "-";
-
 /// A session on the command line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
@@ -54,7 +51,7 @@ pub(super) fn tenant(text: &str) -> Result<TenantId, Failure> {
 /// Whose things a list shows: one tenant's, or everybody's where none is named.
 pub(super) fn parent(given: Option<&str>) -> Result<String, Failure> {
     match given {
-        None | Some(EVERY) => Ok("tenants/-".to_owned()),
+        None | Some(TenantId::EVERY) => Ok("tenants/-".to_owned()),
         Some(text) => Ok(format!("tenants/{}", tenant(text)?)),
     }
 }
@@ -70,7 +67,7 @@ fn session(text: &str, given: Option<&str>) -> Result<SessionKey, Failure> {
         }),
         [id] => {
             let session: SessionId = id.parse().map_err(|error| wrong(format!("{error}")))?;
-            let Some(given) = given.filter(|given| *given != EVERY) else {
+            let Some(given) = given.filter(|given| *given != TenantId::EVERY) else {
                 return Err(wrong(format!("is {id:?}, which says nothing of its tenant")).next(format!(
                     "add --tenant TENANT, set SQUALL_TENANT, or write tenants/TENANT/sessions/{id}"
                 )));

@@ -36,6 +36,9 @@ pub enum InvalidId {
         /// The first control character.
         found: char,
     },
+    /// What stands for all tenants where one is named.
+    #[error("is \"-\", which stands for all tenants; allowed is one")]
+    Every,
     /// Not the hexadecimal text of 16 bytes.
     #[error("is not 32 hexadecimal digits")]
     Hex,
@@ -48,6 +51,11 @@ fn check_token(text: &str) -> Result<(), InvalidId> {
         Some(found) => Err(InvalidId::Token { found }),
         None => Ok(()),
     }
+}
+
+/// Checks a tenant: a token, and not the one that stands for all of them in `tenants/-`.
+fn check_tenant(text: &str) -> Result<(), InvalidId> {
+    if text == TenantId::EVERY { Err(InvalidId::Every) } else { check_token(text) }
 }
 
 /// Checks a name: 1 to 128 bytes without control characters.
@@ -121,8 +129,8 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A tenant: who owns agents. A subject token.
-    TenantId, check_token
+    /// A tenant: who owns agents. A subject token other than [`TenantId::EVERY`].
+    TenantId, check_tenant
 );
 text_id!(
     /// A chaos session. A subject token, unique in its log tenant.
@@ -172,6 +180,9 @@ text_id!(
 impl TenantId {
     /// The log tenant of sessions that span tenants. Not allowed as a real tenant.
     pub const FLEET: &'static str = "_fleet";
+    /// What stands for all tenants where one is named, as in `tenants/-`. Not allowed as a tenant: a halt of it would stop
+    /// nobody.
+    pub const EVERY: &'static str = "-";
 
     /// The log tenant of sessions that span tenants.
     #[must_use]
@@ -307,6 +318,12 @@ mod tests {
             assert!(SessionId::new(bad).is_err(), "{bad:?} was accepted");
         }
         assert!(SessionId::new("Ab_9-").is_ok());
+    }
+
+    #[test]
+    fn what_stands_for_all_tenants_is_no_tenant() {
+        assert_eq!(TenantId::new("-"), Err(InvalidId::Every));
+        assert!(TenantId::new("--").is_ok() && SessionId::new("-").is_ok());
     }
 
     #[test]

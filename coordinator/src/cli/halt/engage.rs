@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use squall_proto::wire::v1::{EngageHaltRequest, Halt, ListSessionsRequest, Session};
+use squall_proto::wire::v1::{EngageHaltRequest, Halt, ListSessionsRequest, Session, SessionState};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Whose, draw};
@@ -15,11 +15,13 @@ use crate::cli::progress::Progress;
 use crate::cli::screen::Look;
 use crate::cli::session::Follow;
 use crate::cli::stop::{PROOF_WITHIN, is_proven, verdict};
-use crate::cli::words::count;
+use crate::cli::words::{count, list};
 use crate::cli::{json, moment};
 
 /// Sessions in one answer; see `squall session list`.
 const PAGE: i32 = 50;
+/// Names of sessions that fit into a line.
+const NAMES_SHOWN: usize = 4;
 
 /// Aborts every session in scope for good, now, and refuses starts until it is released
 ///
@@ -27,7 +29,7 @@ const PAGE: i32 = 50;
 /// session. Exit code 5: halted for good, but not proven within --timeout.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
-  squall halt engage --all --reason \"incident 4711\"
+  squall halt engage --all --reason \"incident 4711\"          # everybody; --tenant - is the same
   squall halt engage --tenant acme --reason \"their demo\" --timeout 10s")]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
@@ -60,23 +62,43 @@ impl Args {
             );
         }
         let until = Instant::now() + self.timeout;
-        let stopped = proofs(client, &halt, until, &progress).await.map_err(|failure| {
+        let reached = reached(client, &halt, until, &progress).await.map_err(|failure| {
             failure.next("the halt is engaged; `squall session list` shows what it stopped")
         })?;
         drop(progress);
-        show(global, &halt, &stopped)?;
-        finish(&stopped)
+        show(global, &halt, &reached)?;
+        finish(&reached.stopped)
     }
 }
 
-/// The sessions that this halt stopped, each once its stop is proven or it is time to go.
-async fn proofs(
+/// What a halt did.
+#[derive(Debug, Default)]
+struct Reached {
+    /// The sessions that it stopped.
+    stopped: Vec<Session>,
+    /// Names of the sessions that go on: they are none of its scope.
+    going_on: Vec<String>,
+}
+
+/// What this halt did, once every stop is proven or it is time to go.
+async fn reached(
     mut client: Client,
     halt: &Halt,
     until: Instant,
     progress: &Progress,
-) -> Result<Vec<Session>, Failure> {
-    let mut stopped = stopped_by(&mut client, halt).await?;
+) -> Result<Reached, Failure> {
+    let mut reached = survey(&mut client, halt).await?;
+    prove(client, &mut reached.stopped, until, progress).await?;
+    Ok(reached)
+}
+
+/// Follows each session until its stop is proven, or it is time to go.
+async fn prove(
+    client: Client,
+    stopped: &mut [Session],
+    until: Instant,
+    progress: &Progress,
+) -> Result<(), Failure> {
     let total = stopped.len();
     for (number, session) in stopped.iter_mut().enumerate() {
         progress.tell(format!("halted; {number} of {} proven", count(total, "session")));
@@ -89,12 +111,12 @@ async fn proofs(
             }
         }
     }
-    Ok(stopped)
+    Ok(())
 }
 
-/// Sessions whose stop has the halt's number.
-async fn stopped_by(client: &mut Client, halt: &Halt) -> Result<Vec<Session>, Failure> {
-    let (mut stopped, mut page_token) = (Vec::new(), String::new());
+/// Everybody's sessions: those whose stop has the halt's number, and those that run though it is engaged.
+async fn survey(client: &mut Client, halt: &Halt) -> Result<Reached, Failure> {
+    let (mut reached, mut page_token) = (Reached::default(), String::new());
     loop {
         let message = ListSessionsRequest {
             parent: "tenants/-".to_owned(),
@@ -103,34 +125,61 @@ async fn stopped_by(client: &mut Client, halt: &Halt) -> Result<Vec<Session>, Fa
             filter: String::new(),
         };
         let page = client.sessions.list_sessions(request(message)).await?.into_inner();
-        let hit =
-            |session: &Session| session.stop.as_ref().is_some_and(|stop| stop.epoch == halt.epoch);
-        stopped.extend(page.sessions.into_iter().filter(hit));
+        for session in page.sessions {
+            if session.stop.as_ref().is_some_and(|stop| stop.epoch == halt.epoch) {
+                reached.stopped.push(session);
+            } else if goes_on(&session) {
+                reached.going_on.push(session.name);
+            }
+        }
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return Ok(stopped);
+            return Ok(reached);
         }
     }
 }
 
-fn show(global: &Global, halt: &Halt, stopped: &[Session]) -> Result<(), Failure> {
+fn goes_on(session: &Session) -> bool {
+    match session.state() {
+        SessionState::Running | SessionState::Paused | SessionState::Draining => true,
+        SessionState::Unspecified
+        | SessionState::Draft
+        | SessionState::Completed
+        | SessionState::Exhausted
+        | SessionState::Aborted
+        | SessionState::LogDamaged => false,
+    }
+}
+
+fn show(global: &Global, halt: &Halt, reached: &Reached) -> Result<(), Failure> {
     let screen = global.screen();
     if screen.is_for_programs() {
-        let sessions = stopped.iter().map(json::of).collect::<Result<Vec<_>, _>>()?;
-        let answer = json!({ "halt": json::of(halt)?, "sessions": sessions });
+        let sessions = reached.stopped.iter().map(json::of).collect::<Result<Vec<_>, _>>()?;
+        let going_on = &reached.going_on;
+        let answer = json!({ "halt": json::of(halt)?, "sessions": sessions, "going_on": going_on });
         return screen.print(&format!("{answer:#}"));
     }
     screen.print(&format!(
         "{}\n{}",
         draw(std::slice::from_ref(halt), screen.look()),
-        lines(stopped, screen.look())
+        lines(reached, screen.look())
     ))
 }
 
-fn lines(stopped: &[Session], look: Look) -> String {
-    if stopped.is_empty() {
-        return "no session was live: nothing to stop".to_owned();
-    }
+/// A line for each session that was stopped, and one for those that go on.
+fn lines(Reached { stopped, going_on }: &Reached, look: Look) -> String {
+    let none = match stopped.as_slice() {
+        [] => "no session in scope was live: nothing to stop\n",
+        _ => "",
+    };
+    let others = match going_on.as_slice() {
+        [] => String::new(),
+        going_on => {
+            let sessions = count(going_on.len(), "session");
+            let names = list(going_on, NAMES_SHOWN);
+            look.paint.pending(&format!("not in scope, and going on: {sessions}, {names}\n"))
+        }
+    };
     let line = |session: &Session| {
         let stop = session.stop.clone().unwrap_or_default();
         let verdict = verdict(&stop);
@@ -138,7 +187,8 @@ fn lines(stopped: &[Session], look: Look) -> String {
             if is_proven(&stop) { look.paint.good(&verdict) } else { look.paint.pending(&verdict) };
         format!("{}: {verdict}\n", session.name)
     };
-    stopped.iter().map(line).collect()
+    let stopped: String = stopped.iter().map(line).collect();
+    format!("{none}{stopped}{others}")
 }
 
 fn finish(stopped: &[Session]) -> Result<(), Failure> {

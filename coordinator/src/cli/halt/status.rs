@@ -1,6 +1,7 @@
 //! `squall halt status`.
 
 use serde_json::json;
+use squall_proto::vocabulary::id::TenantId;
 use squall_proto::wire::v1::{GetHaltRequest, Halt, HaltScope};
 
 use super::{draw, everybody, of};
@@ -20,7 +21,7 @@ impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let mut client = global.client()?;
         let mut halts = vec![get(&mut client, everybody()).await?];
-        if let Some(tenant) = global.tenant() {
+        if let Some(tenant) = global.tenant().filter(|tenant| *tenant != TenantId::EVERY) {
             halts.push(get(&mut client, of(name::tenant(tenant)?.into())).await?);
         }
         let screen = global.screen();
