@@ -81,9 +81,12 @@ pub struct Global {
         default_value = "http://127.0.0.1:7070"
     )]
     server: String,
-    /// Whose sessions are meant by short ids and lists; `-` for everybody's
-    #[arg(long, global = true, env = "SQUALL_TENANT", hide_env_values = true)]
+    /// Whose sessions are meant by short ids and lists; `-` for everybody's [env: SQUALL_TENANT]
+    #[arg(long, global = true)]
     tenant: Option<String>,
+    /// What the variable says: a command that must not mix the two up says which of them it means.
+    #[arg(skip)]
+    tenant_variable: Option<String>,
     /// How to answer
     #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Table)]
     output: Format,
@@ -91,6 +94,9 @@ pub struct Global {
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
+
+/// Stands in for `--tenant`.
+const TENANT_VARIABLE: &str = "SQUALL_TENANT";
 
 /// How the log of this program is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,7 +127,9 @@ impl Cli {
     /// # Errors
     /// [`Failure`] says what happened, what to do next, and with which code to exit.
     pub async fn run(self) -> Result<(), Failure> {
-        let Self { global, command } = self;
+        let Self { mut global, command } = self;
+        global.tenant_variable =
+            std::env::var_os(TENANT_VARIABLE).map(|text| text.to_string_lossy().into_owned());
         match command {
             Command::Dev(args) => Box::pin(args.run(&global)).await,
             Command::Serve(args) => Box::pin(args.run(&global)).await,
@@ -171,9 +179,16 @@ impl Global {
         Screen::new(self.output)
     }
 
-    /// The tenant, if one is named. An empty variable names none.
+    /// The tenant, if one is named. An empty text names none.
     fn tenant(&self) -> Option<&str> {
-        self.tenant.as_deref().filter(|tenant| !tenant.is_empty())
+        self.tenant_and_source().map(|(tenant, _)| tenant)
+    }
+
+    /// The tenant, if one is named, and where: the option, else the variable.
+    fn tenant_and_source(&self) -> Option<(&str, &'static str)> {
+        let option = self.tenant.as_deref().map(|tenant| (tenant, "--tenant"));
+        let variable = self.tenant_variable.as_deref().map(|tenant| (tenant, TENANT_VARIABLE));
+        option.or(variable).filter(|(tenant, _)| !tenant.is_empty())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The real program, as people and programs run it: on a `squall dev` of its own, with a real nats-server.
 
 mod damage;
-mod fleet;
 mod program;
 mod shim;
 mod stops;
@@ -185,6 +184,32 @@ async fn a_halt_stops_everything_until_it_is_released() -> Result<()> {
     let again = dev.squall(&["halt", "release", "--all", "--reason", "over"]).await?.failed(1)?;
     assert!(again.contains("no halt is engaged"), "{again}");
     dev.done().await
+}
+
+#[tokio::test]
+async fn a_file_for_another_tenant_than_the_command_line_names_is_refused() -> Result<()> {
+    let create = async |tenant: &str, option: &[&str]| {
+        let words = [&["session", "create", "-f", "-"], option].concat();
+        let environment = [("SQUALL_SERVER", "127.0.0.1:9"), ("SQUALL_TENANT", tenant)];
+        squall(&words, &environment, SESSION).await
+    };
+    let refused = create("acme", &["--tenant", "globex"]).await?.failed(2)?;
+    assert!(
+        refused.contains("- --tenant is globex, but the session file is for acme"),
+        "{refused}"
+    );
+    let refused = create("globex", &[]).await?.failed(2)?;
+    assert!(
+        refused.contains("- SQUALL_TENANT is globex, but the session file is for acme"),
+        "{refused}"
+    );
+    assert!(refused.contains("next: --tenant acme "), "{refused}");
+    // These agree, and are sent to a coordinator that isn't there.
+    for tenant in ["acme", "", "-"] {
+        create(tenant, &[]).await?.failed(4)?;
+    }
+    create("globex", &["--tenant", "acme"]).await?.failed(4)?;
+    Ok(())
 }
 
 #[tokio::test]

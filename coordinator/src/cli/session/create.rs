@@ -12,8 +12,11 @@ use crate::cli::Global;
 use crate::cli::client::request;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::name::{self, Once};
+use crate::cli::words::list;
 use crate::session_file::SessionFile;
 
+/// Names of tenants that fit into a line.
+const NAMES_SHOWN: usize = 4;
 /// Stands for standard input.
 const STDIN: &str = "-";
 
@@ -21,6 +24,9 @@ const STDIN: &str = "-";
 ///
 /// The file is YAML or JSON (schema: deploy/session.schema.json). Everything that is wrong with it is named at once, and
 /// then nothing is sent. The session is a draft until it is started; a draft that nobody starts is closed after 24 h.
+///
+/// The session is the tenant's that the file names. If --tenant, or SQUALL_TENANT without it, names another one, nothing
+/// is sent; with neither, the file has to name one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall session create -f deploy/examples/first.yaml
@@ -66,18 +72,51 @@ impl Args {
     }
 }
 
-/// Whose session it is: that of the file, else `--tenant`. A session over several tenants is nobody's own.
+/// Whose session it is. A session over several tenants is nobody's own.
 fn tenant(file: &SessionFile, global: &Global) -> Result<TenantId, Failure> {
-    match (&file.tenant, global.tenant()) {
-        _ if file.spec.safety.blast_radius == BlastRadius::MultiTenant => Ok(TenantId::fleet()),
+    let given = global.tenant_and_source().filter(|(tenant, _)| *tenant != TenantId::EVERY);
+    let given = match given {
+        Some((tenant, source)) => Some((name::tenant(tenant)?, source)),
+        None => None,
+    };
+    if let Some((given, source)) = &given {
+        agree(file, given, source)?;
+    }
+    match (&file.tenant, given) {
+        _ if is_shared(file) => Ok(TenantId::fleet()),
         (Some(tenant), _) => Ok(tenant.clone()),
-        (None, Some(given)) => name::tenant(given),
+        (None, Some((given, _))) => Ok(given),
         (None, None) => {
             Err(Failure::argument("--tenant", "is missing, and the file names no tenant").next(
                 "write `tenant: TENANT` into the file, add --tenant TENANT, or set SQUALL_TENANT",
             ))
         }
     }
+}
+
+/// Chaos at another tenant than meant is the worst that a slip can do: two words that differ are no order.
+fn agree(file: &SessionFile, given: &TenantId, source: &str) -> Result<(), Failure> {
+    let tenants: Vec<TenantId> = match &file.tenant {
+        _ if is_shared(file) => {
+            file.spec.target.tenants.iter().cloned().chain([TenantId::fleet()]).collect()
+        }
+        Some(tenant) => vec![tenant.clone()],
+        None => return Ok(()),
+    };
+    if tenants.contains(given) {
+        return Ok(());
+    }
+    let tenants: Vec<_> = tenants.iter().map(ToString::to_string).collect();
+    let named = list(&tenants, NAMES_SHOWN);
+    let problem = format!("is {given}, but the session file is for {named}");
+    Err(Failure::argument(source, problem).next(format!(
+        "--tenant {} creates it as the file says; for {given}, change the file",
+        tenants[0]
+    )))
+}
+
+fn is_shared(file: &SessionFile) -> bool {
+    file.spec.safety.blast_radius == BlastRadius::MultiTenant
 }
 
 /// The file's text, or a little more than a session file may have.
