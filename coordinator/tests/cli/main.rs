@@ -1,6 +1,7 @@
 //! The real program, as people and programs run it: on a `squall dev` of its own, with a real nats-server.
 
 mod damage;
+mod fleet;
 mod program;
 mod shim;
 mod stops;

@@ -1,5 +1,7 @@
 //! Stops as a person sees them: confirmed, out of contact, proven; watched through the death of a coordinator.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
@@ -53,7 +55,7 @@ async fn an_abort_waits_for_every_holder_and_shows_who_confirmed() -> Result<()>
 async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_until_when()
 -> Result<()> {
     let dev = Dev::start(&[]).await?;
-    let _silent = running(&dev).await?;
+    let silent = running(&dev).await?;
     let abort = ["session", "abort", "first", "--reason", "seen enough", "--timeout", "2s"];
     let (out, err) = dev.squall(&abort).await?.ended(5)?;
     assert!(out.contains("OUT OF CONTACT") && out.contains("acme/worker-1"), "{out}");
@@ -72,6 +74,30 @@ async fn an_abort_that_is_not_proven_in_time_says_who_is_out_of_contact_and_unti
         watched.ends_with("every lease is over for certain: all stopped, proven\n"),
         "{watched}"
     );
+    assert!(!again.contains(" woke"), "{again}");
+    // The process wakes up, and ends what it was about: it was never heard between the abort and the proof.
+    silent.confirm_after(Duration::ZERO, "first", epoch(&dev).await?).await?;
+    let report = dev.squall(&["session", "report", "first"]).await?.done()?;
+    assert!(!report.contains("OUT OF CONTACT"), "{report}");
+    assert!(report.contains("after the proof at the latest: acme/worker-1\n"), "{report}");
+    assert!(report.contains("in 1 process a fault that had begun before the abort"), "{report}");
+    dev.done().await
+}
+
+#[tokio::test]
+async fn a_holder_that_gives_its_permit_back_is_still_waited_for_until_it_confirms() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let shim = running(&dev).await?;
+    let abort = ["session", "abort", "first", "--reason", "seen enough", "--timeout", "1ms"];
+    dev.squall(&abort).await?.ended(5)?;
+    shim.close("first").await?;
+    let shown = dev.squall(&["session", "abort", "first", "--reason", "again", "--timeout", "1ms"]);
+    let (shown, _) = shown.await?.ended(5)?;
+    assert!(shown.contains("OUT OF CONTACT") && shown.contains("acme/worker-1"), "{shown}");
+    shim.confirm("first", epoch(&dev).await?).await?;
+    let again = dev.squall(&["session", "abort", "first", "--reason", "again"]).await?.done()?;
+    assert!(again.ends_with("every holder of permits confirmed: all stopped, proven\n"), "{again}");
+    assert!(!again.contains("no shim held"), "{again}");
     dev.done().await
 }
 
