@@ -18,7 +18,9 @@ mod listing;
 mod members;
 mod plan;
 mod record;
+mod report;
 mod request;
+mod seldom;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,7 +51,8 @@ use self::effect::Push;
 use self::fleet::Fleet;
 use self::listing::Listing;
 use self::members::Members;
-use self::request::Report;
+use self::report::Reports;
+use self::seldom::Seldom;
 
 /// What a replica is.
 #[derive(Clone, Debug)]
@@ -86,7 +89,9 @@ pub struct Engine {
     barriers: Barriers,
     members: Members,
     fleet: Fleet,
-    reports: Vec<Report>,
+    reports: Reports,
+    /// Closes that were refused.
+    refused_closes: Seldom,
     /// Evidence of sessions that the log did not bring yet.
     early: VecDeque<(u64, TenantId, ShimId, Evidence)>,
     pushed: BTreeMap<SessionKey, (AppendId, UnixMillis)>,
@@ -123,7 +128,8 @@ impl Engine {
             flights: BTreeMap::new(),
             barriers: Barriers::default(),
             fleet: Fleet::default(),
-            reports: Vec::new(),
+            reports: Reports::default(),
+            refused_closes: Seldom::default(),
             early: VecDeque::new(),
             pushed: BTreeMap::new(),
             pushes: Vec::new(),
@@ -244,7 +250,8 @@ impl Engine {
             self.work(now, &Place::Lever(scope));
         }
         self.after_barriers(now);
-        self.answer_reports(now);
+        self.reported_on(now, &applied.sessions);
+        self.reported_on(now, &applied.forgotten);
     }
 
     /// Ages count from this replica's own apply, also before it owned the session; what it read before it was live is
@@ -329,6 +336,8 @@ impl Engine {
         }
         let why = self.log_damage.clone().unwrap_or_default();
         self.world.damage_all(&why);
+        self.refuse_everybody(&OrderError::LogDamaged(why));
+        self.refuse_reports("the log is damaged");
         // Another replica may still read a whole log: it gets this one's partitions.
         self.out(Output::Own(BTreeSet::new()));
     }

@@ -73,7 +73,7 @@ pub enum OrderError {
     /// The log has no room. Nothing was stored.
     #[error("the log is full, nothing was stored: {0}")]
     LogFull(String),
-    /// The whole log can't be trusted. Nothing was stored, and nothing will be.
+    /// The whole log can't be trusted. Nothing will be stored any more.
     #[error("the log is damaged, every session is stopped and nothing can be stored: {0}")]
     LogDamaged(String),
     /// Not now. Nothing was stored.
@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// What the folded state says to an order: done, rejected, or to be appended.
-    pub(super) fn look_up_order(&mut self, _now: Now, place: &Place, job: Job) -> Outcome {
+    pub(super) fn look_up_order(&mut self, place: &Place, job: Job) -> Outcome {
         let Work::Order(order, _) = &job.work else { return Outcome::Waits(Box::new(job)) };
         let (decided, about) = match place {
             Place::Session(key) => {
@@ -256,9 +256,9 @@ impl Engine {
             }
         };
         match decided {
-            Ok(0) => self.out(Output::Ordered(job.token, Ok(about))),
+            Ok(0) => self.ordered(&job, Ok(about)),
             Ok(_) => return Outcome::Waits(Box::new(job)),
-            Err(rejection) => self.out(Output::Ordered(job.token, Err(rejection.into()))),
+            Err(rejection) => self.ordered(&job, Err(rejection.into())),
         }
         Outcome::Answered
     }

@@ -7,23 +7,22 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use squall_domain::event::{
-    AbortCause, CommandRef, Event, LeverEvent, RECORD_EVENTS_MAX, Record, Recorded,
-};
-use squall_domain::lever::Scope;
-use squall_domain::session::Session;
+use squall_domain::event::{CommandRef, LeverEvent, RECORD_EVENTS_MAX, Recorded};
+use squall_domain::lever::{Lever, Scope};
 use squall_proto::subject::Partition;
 use squall_proto::vocabulary::id::{AppendId, Holder, SessionId, SessionKey};
-use squall_proto::vocabulary::message::{Ask, Close, Inert, Reply, Unavailable};
+use squall_proto::vocabulary::message::{Ask, Close, Inert};
 use squall_proto::vocabulary::time::BootNanos;
 
 use super::barrier::Need;
 use super::client::{Order, OrderError};
-use super::record::Events;
-use super::{AppendFailure, Engine, Now, Output, Token};
+use super::{AppendFailure, Engine, Now, Output, SessionKeyOrScope, Token};
 
-/// Most requests that wait at one desk: two group commits' worth; more are told to come back.
+/// Most requests that wait at one desk, stops aside: two group commits' worth; more are told to come back.
 const JOBS_MAX: usize = 2 * RECORD_EVENTS_MAX;
+/// Most stops that wait at one desk, whatever else does: a group commit's worth. Whoever comes after so many finds the same
+/// stop on its way, and is told to ask again.
+const STOPS_MAX: usize = RECORD_EVENTS_MAX;
 /// A request that could not be answered for this long is told to come back; shims repeat theirs long before.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -58,6 +57,8 @@ pub(super) struct Job {
     pub(super) token: Token,
     pub(super) since: BootNanos,
     pub(super) work: Work,
+    /// Whoever sent it was told already that no answer came in time; it is a stop, and waits to be recorded all the same.
+    pub(super) told: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +85,32 @@ impl Desk {
     fn is_idle(&self) -> bool {
         self.jobs.is_empty() && self.flight.is_none() && !self.reported && !self.renewing
     }
+
+    /// What waits, in the order in which it came.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter()
+    }
+
+    /// An append left.
+    pub(super) fn sent(&mut self) {
+        self.flight = Some(Flight::Sent);
+    }
+
+    /// What renews the lever here, if it still has to be.
+    pub(super) fn renewal(&mut self, lever: &Lever, now: Now) -> Option<Recorded<LeverEvent>> {
+        let renewal = lever.renewal(now.wall).filter(|_| self.renewing).map(own);
+        self.renewing = renewal.is_some();
+        renewal
+    }
+
+    /// Stops have room of their own, so that nothing else that waits turns one away.
+    fn has_room_for(&self, job: &Job) -> bool {
+        let stops = self.jobs.iter().filter(|job| job.pushed_append().is_some()).count();
+        match job.pushed_append() {
+            Some(_) => stops < STOPS_MAX,
+            None => self.jobs.len() - stops < JOBS_MAX,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +130,30 @@ pub(super) enum Outcome {
 }
 
 impl Engine {
-    /// Puts a request on a desk and works there.
+    /// Answers a request, or puts it on a desk and works there. While an append is under way nothing has changed for those
+    /// who wait already.
     pub(super) fn enqueue(&mut self, now: Now, place: Place, token: Token, work: Work) {
-        let job = Job { token, since: now.boot, work };
-        if self.desks.get(&place).is_some_and(|desk| desk.jobs.len() >= JOBS_MAX) {
-            self.give_up(job, "too much waits for this session; try again");
+        let job = match self.look_up(now, &place, Job::new(token, now.boot, work)) {
+            Outcome::Answered => return,
+            Outcome::Waits(job) => *job,
+        };
+        let desk = self.desks.entry(place.clone()).or_default();
+        if !desk.has_room_for(&job) {
+            self.give_up(&job, "too much waits here; try again");
             return;
         }
-        self.desks.entry(place.clone()).or_default().jobs.push_back(job);
-        self.work(now, &place);
+        desk.jobs.push_back(job);
+        if desk.flight.is_none() {
+            self.work(now, &place);
+        }
     }
 
     /// A shim keeps an abort of this session that the log lacks: it will be recorded.
     pub(super) fn report_abort(&mut self, now: Now, key: &SessionKey) {
         let place = Place::Session(key.clone());
         let desk = self.desks.entry(place.clone()).or_default();
-        if !desk.reported {
+        // Also if it is known: what was refused is tried again, as often as a shim repeats it.
+        if !desk.reported || desk.flight.is_none() {
             desk.reported = true;
             self.work(now, &place);
         }
@@ -153,12 +188,22 @@ impl Engine {
         desk.flight = None;
         for job in std::mem::take(&mut desk.jobs) {
             match job.work {
-                Work::Order(..) => self.out(Output::Ordered(job.token, Err(error.clone()))),
+                Work::Order(..) => self.ordered(&job, Err(error.clone())),
                 Work::Ask(..) | Work::Close(..) | Work::Inert(..) => {
-                    self.give_up(job, "the log can't be written")
+                    self.give_up(&job, "the log can't be written")
                 }
             }
         }
+    }
+
+    /// Nothing will be written any more: nobody waits for it.
+    pub(super) fn refuse_everybody(&mut self, error: &OrderError) {
+        let places: Vec<Place> = self.desks.keys().cloned().collect();
+        for place in places {
+            self.refuse_all(&place, error);
+        }
+        self.desks.clear();
+        self.flights.clear();
     }
 
     pub(super) fn somebody_waits_for_a_barrier(&self) -> bool {
@@ -232,45 +277,6 @@ impl Engine {
         }
     }
 
-    fn append_due(&mut self, now: Now, place: &Place) {
-        let pushed =
-            self.desks.get(place).and_then(|desk| desk.jobs.iter().find_map(Job::pushed_append));
-        let append = pushed.unwrap_or_else(|| self.append_id());
-        let events = match place {
-            Place::Session(key) => self.session_events(now, key),
-            Place::Lever(scope) => self.lever_events(now, scope),
-        };
-        let Some(events) = events else { return };
-        if let Some(desk) = self.desks.get_mut(place) {
-            desk.flight = Some(Flight::Sent);
-        }
-        self.write(now, place.clone(), append, events);
-    }
-
-    /// All events that are due on a session's subject: requests in order, then the owner's own.
-    fn session_events(&mut self, now: Now, key: &SessionKey) -> Option<Events> {
-        let owned = self.owns(&Place::Session(key.clone()));
-        let desk = self.desks.remove(&Place::Session(key.clone()))?;
-        let mut batch = Batch::new(self.world.session(key).cloned(), now);
-        for job in &desk.jobs {
-            let decided = self.decide(now, key, &batch, job);
-            batch.add(key, decided);
-        }
-        if desk.reported
-            && batch.session.as_ref().is_some_and(|session| !session.phase.is_terminal())
-        {
-            let reason = "a shim holds an abort that was pushed before it was durable".to_owned();
-            batch.add(key, vec![own(Event::Aborted { reason, cause: AbortCause::Reported })]);
-        }
-        if owned {
-            let due =
-                batch.session.as_ref().map(|session| self.due(now, session)).unwrap_or_default();
-            batch.add(key, due);
-        }
-        self.desks.insert(Place::Session(key.clone()), desk);
-        batch.events()
-    }
-
     /// A lever is to be renewed: with whatever else is appended there, or by itself.
     pub(super) fn renew(&mut self, now: Now, scope: &Scope) {
         let place = Place::Lever(scope.clone());
@@ -278,62 +284,68 @@ impl Engine {
         self.work(now, &place);
     }
 
-    fn lever_events(&mut self, now: Now, scope: &Scope) -> Option<Events> {
-        let desk = self.desks.get_mut(&Place::Lever(scope.clone()))?;
-        let lever = self.world.lever(scope).cloned().unwrap_or_default();
-        let renewal = lever.renewal(now.wall).filter(|_| desk.renewing).map(own);
-        desk.renewing = renewal.is_some();
-        let orders: Vec<Recorded<LeverEvent>> = desk
-            .jobs
-            .iter()
-            .filter_map(Job::order)
-            .filter_map(|order| order.decide_lever(scope, &lever).ok())
-            .flatten()
-            .take(RECORD_EVENTS_MAX)
-            .collect();
-        // Any record will do: it is as young as the renewal would be.
-        let events = if orders.is_empty() { renewal.into_iter().collect() } else { orders };
-        (!events.is_empty()).then_some(Events::Lever(events))
-    }
-
-    /// Tells those who waited too long to come back.
+    /// Tells those who waited too long to come back. Stops wait on, to be recorded: what was pushed holds.
     pub(super) fn expire(&mut self, now: Now) {
         let mut late = Vec::new();
         for desk in self.desks.values_mut() {
-            let (keep, expired) = std::mem::take(&mut desk.jobs)
-                .into_iter()
-                .partition(|job| now.boot.since(job.since) < PATIENCE);
-            desk.jobs = keep;
-            late.extend::<VecDeque<Job>>(expired);
+            for job in std::mem::take(&mut desk.jobs) {
+                let is_late = !job.told && now.boot.since(job.since) >= PATIENCE;
+                if !is_late {
+                    desk.jobs.push_back(job);
+                    continue;
+                }
+                if let Some(stop) = job.as_told() {
+                    desk.jobs.push_back(stop);
+                }
+                late.push(job);
+            }
         }
         for job in late {
-            self.give_up(job, "the log did not answer in time");
+            self.give_up(&job, "the log did not answer in time");
         }
     }
 
-    pub(super) fn give_up(&mut self, job: Job, why: &str) {
+    pub(super) fn give_up(&mut self, job: &Job, why: &str) {
         match job.work {
-            Work::Order(..) => {
-                self.out(Output::Ordered(job.token, Err(OrderError::TimedOut(why.to_owned()))))
-            }
+            Work::Order(..) => self.ordered(job, Err(OrderError::TimedOut(why.to_owned()))),
             Work::Ask(..) | Work::Close(..) | Work::Inert(..) => {
-                let unavailable =
-                    Unavailable { why: why.to_owned(), backoff: Duration::from_millis(500) };
-                self.out(Output::Reply(job.token, Box::new(Reply::Unavailable(unavailable))));
+                self.unavailable(job.token, why, 500);
             }
+        }
+    }
+
+    /// Answers a client, once.
+    pub(super) fn ordered(&mut self, job: &Job, answer: Result<SessionKeyOrScope, OrderError>) {
+        if !job.told {
+            self.out(Output::Ordered(job.token, answer));
         }
     }
 }
 
 impl Job {
-    fn pushed_append(&self) -> Option<AppendId> {
+    pub(super) fn new(token: Token, since: BootNanos, work: Work) -> Self {
+        Self { token, since, work, told: false }
+    }
+
+    /// The stop as it waits on after its client was told that no answer came in time; nothing else does.
+    fn as_told(&self) -> Option<Self> {
+        let Self { token, since, work, told: _ } = self;
+        let work = match work {
+            Work::Order(order, append) if order.is_stop() => Work::Order(order.clone(), *append),
+            Work::Order(..) | Work::Ask(..) | Work::Close(..) | Work::Inert(..) => return None,
+        };
+        Some(Self { token: *token, since: *since, work, told: true })
+    }
+
+    /// The append id that it was pushed under, if it is a stop.
+    pub(super) fn pushed_append(&self) -> Option<AppendId> {
         match &self.work {
             Work::Order(order, append) if order.is_stop() => Some(*append),
             Work::Order(..) | Work::Ask(..) | Work::Close(..) | Work::Inert(..) => None,
         }
     }
 
-    fn order(&self) -> Option<&Order> {
+    pub(super) fn order(&self) -> Option<&Order> {
         match &self.work {
             Work::Order(order, _) => Some(order),
             Work::Ask(..) | Work::Close(..) | Work::Inert(..) => None,
@@ -349,46 +361,4 @@ pub(super) fn own<E>(event: E) -> Recorded<E> {
 /// An event that a client's command caused.
 pub(super) fn by<E>(command: CommandRef, event: E) -> Recorded<E> {
     Recorded { command: Some(command), event }
-}
-
-/// A record in the making, and the session as it leaves it.
-pub(super) struct Batch {
-    pub(super) session: Option<Session>,
-    now: Now,
-    events: Vec<Recorded<Event>>,
-}
-
-impl Batch {
-    fn new(session: Option<Session>, now: Now) -> Self {
-        Self { session, now, events: Vec::new() }
-    }
-
-    /// The next request is decided on the state that these events leave.
-    fn add(&mut self, key: &SessionKey, events: Vec<Recorded<Event>>) {
-        if events.is_empty() || self.events.len() + events.len() > RECORD_EVENTS_MAX {
-            return;
-        }
-        let (revision, head) = self
-            .session
-            .as_ref()
-            .map_or((1, Default::default()), |session| (session.revision, session.head));
-        let record = Record {
-            append: AppendId([0; 16]),
-            at: self.now.wall,
-            previous: head,
-            totals: squall_domain::event::Totals::default(),
-            events: events.clone(),
-        };
-        match &mut self.session {
-            Some(session) => session.preview(&record),
-            None => self.session = Session::create(key.clone(), revision, &record, head),
-        }
-        self.events.extend(events);
-    }
-
-    fn events(self) -> Option<Events> {
-        let totals =
-            self.session.as_ref().map(|session| session.ledger.totals()).unwrap_or_default();
-        (!self.events.is_empty()).then_some(Events::Session(self.events, totals))
-    }
 }

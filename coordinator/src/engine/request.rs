@@ -3,50 +3,23 @@
 use std::time::Duration;
 
 use squall_domain::event::Recorded;
-use squall_domain::local::Usage;
+use squall_domain::local::{Ages, Usage};
 use squall_domain::session::ledger::OpenGrant;
 use squall_domain::session::{AskDecision, CloseDecision, InertDecision, Session};
 use squall_proto::vocabulary::id::{Holder, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{
-    Ask, Close, Grant, GrantRef, Hello, Refused, RefusedWhy, Renew, Renewed, Reply, Request,
-    StickyAbort, Unavailable, Welcome,
+    Ask, Close, Grant, GrantRef, Inert, Refused, RefusedWhy, Reply, Request, Unavailable,
 };
+use squall_proto::vocabulary::plan::AbortEpoch;
 use squall_proto::vocabulary::time::BootNanos;
 
-use super::desk::{Batch, Job, Outcome, Place, Work, own};
+use super::desk::{Job, Outcome, Place, Work, own};
 use super::fleet::speaker;
+use super::record::Batch;
 use super::{Engine, Now, Output, Token};
 
-/// A Hello or Renew waits at most this long for the aborts that it reports to be recorded; the shim repeats it.
-const REPORT_PATIENCE: Duration = Duration::from_secs(8);
-/// Most Hellos and Renews that wait at once: all shims of a large fleet that reconnect together are told to come back.
-const REPORTS_MAX: usize = 20_000;
 /// Asks for a session wait longer the more holders ask for it: a second for each thousand.
 const ASKERS_PER_SECOND: u64 = 1000;
-
-/// A Hello or Renew that reports aborts, or that can't be answered before this replica is fresh.
-#[derive(Debug)]
-pub(super) struct Report {
-    token: Token,
-    since: BootNanos,
-    tenant: TenantId,
-    kind: ReportKind,
-}
-
-#[derive(Debug)]
-enum ReportKind {
-    Hello(Vec<StickyAbort>),
-    Renew(Renew),
-}
-
-impl ReportKind {
-    fn sticky(&self) -> &[StickyAbort] {
-        match self {
-            Self::Hello(sticky) => sticky,
-            Self::Renew(renew) => &renew.sticky_aborts,
-        }
-    }
-}
 
 impl Engine {
     pub(super) fn request(
@@ -74,19 +47,9 @@ impl Engine {
             }
             Request::Renew(renew) => {
                 self.fleet.has_plan(&holder(renew.incarnation), renew.plan.as_ref());
-                self.report(now, token, tenant, ReportKind::Renew(renew));
+                self.renew_lease(now, token, tenant, shim, &renew);
             }
-            Request::Ask(ask) => {
-                let holder = holder(ask.incarnation);
-                // Nothing is kept for a session that nobody knows; this replica may only be late to know it.
-                if self.world.session(&ask.session).is_none() {
-                    self.unavailable(token, "no such session here", 500);
-                    return;
-                }
-                self.ages.entry(ask.session.clone()).or_default().asked(&holder, now.boot);
-                let place = Place::Session(ask.session.clone());
-                self.enqueue(now, place, token, Work::Ask(holder, ask));
-            }
+            Request::Ask(ask) => self.take_ask(now, token, holder(ask.incarnation), ask),
             Request::Close(close) => {
                 let place = Place::Session(close.grant.session.clone());
                 self.enqueue(
@@ -96,78 +59,48 @@ impl Engine {
                     Work::Close(holder(close.incarnation), close, None),
                 );
             }
-            Request::Inert(inert) => {
-                if self.world.session(&inert.session).is_none() {
-                    self.unavailable(token, "no such session here", 500);
-                    return;
-                }
-                let place = Place::Session(inert.session.clone());
-                self.enqueue(now, place, token, Work::Inert(holder(inert.incarnation), inert));
-            }
+            Request::Inert(inert) => self.take_inert(now, token, holder(inert.incarnation), inert),
         }
     }
 
-    fn hello(&mut self, now: Now, token: Token, tenant: TenantId, shim: ShimId, hello: Hello) {
-        let sticky = hello.sticky_aborts.clone();
-        self.fleet.hello(tenant.clone(), shim, hello, now.boot);
-        self.report(now, token, tenant, ReportKind::Hello(sticky));
-    }
-
-    fn report(&mut self, now: Now, token: Token, tenant: TenantId, kind: ReportKind) {
-        if self.reports.len() >= REPORTS_MAX {
-            self.unavailable(token, "too many shims report at once", 2000);
-            return;
-        }
-        for sticky in kind.sticky() {
-            let lacks = self
-                .world
-                .session(&sticky.session)
-                .is_some_and(|session| !session.phase.is_terminal());
-            if lacks
-                && self
-                    .world
-                    .session(&sticky.session)
-                    .is_some_and(|session| session.covers(&tenant))
-            {
-                self.report_abort(now, &sticky.session);
-            }
-        }
-        self.reports.push(Report { token, since: now.boot, tenant, kind });
-        self.answer_reports(now);
-    }
-
-    /// Answers the reports whose aborts are all folded.
-    pub(super) fn answer_reports(&mut self, now: Now) {
-        for report in std::mem::take(&mut self.reports) {
-            let recorded =
-                report.kind.sticky().iter().all(|sticky| self.is_stopped(&sticky.session));
-            if now.boot.since(report.since) >= REPORT_PATIENCE {
-                self.unavailable(report.token, "the log did not answer in time", 500);
-            } else if !recorded || !self.answer_report(now, &report) {
-                self.reports.push(report);
-            }
-        }
-    }
-
-    /// A session that the log doesn't have any more can't be injected either.
-    fn is_stopped(&self, key: &SessionKey) -> bool {
-        self.world.session(key).is_none_or(|session| session.phase.is_terminal())
-    }
-
-    fn answer_report(&mut self, now: Now, report: &Report) -> bool {
-        let reply = match &report.kind {
-            ReportKind::Hello(sticky) => Reply::Welcome(Welcome {
-                log: self.identity.log.clone(),
-                recorded_aborts: sticky.clone(),
-            }),
-            ReportKind::Renew(renew) => {
-                let Some(remaining) = self.remaining(now) else { return false };
-                let stop_version = self.world.stop_version(&report.tenant);
-                Reply::Renewed(Renewed { echo_sent: renew.sent, remaining, stop_version })
-            }
+    fn take_ask(&mut self, now: Now, token: Token, holder: Holder, ask: Ask) {
+        // Nothing is kept for a session that nobody knows; this replica may only be late to know it.
+        let Some(session) = self.world.session(&ask.session) else {
+            return self.unavailable(token, "no such session here", 500);
         };
-        self.out(Output::Reply(report.token, Box::new(reply)));
-        true
+        // Whose shims take part never changes, so that no log needs to be caught up with for this refusal.
+        if !session.covers(&holder.tenant) {
+            let refused = refused(&ask, RefusedWhy::Invalid, 0);
+            return self.answer(token, Reply::Refused(refused));
+        }
+        if !session.phase.is_terminal() {
+            self.ages.entry(ask.session.clone()).or_default().asked(&holder, now.boot);
+        }
+        let place = Place::Session(ask.session.clone());
+        self.enqueue(now, place, token, Work::Ask(holder, ask));
+    }
+
+    /// Only who was ever granted something has something to confirm. Who wasn't is told so at once, so that it takes no room
+    /// at the desk; unless the stop that it names lies ahead of what is folded here, as its grant may.
+    fn take_inert(&mut self, now: Now, token: Token, holder: Holder, inert: Inert) {
+        let Some(session) = self.world.session(&inert.session) else {
+            return self.unavailable(token, "no such session here", 500);
+        };
+        let stop = session.stop.as_ref();
+        let has_held = session.ledger.knows(&holder)
+            || stop.is_some_and(|stop| stop.holders.contains(&holder));
+        if has_held {
+            let place = Place::Session(inert.session.clone());
+            return self.enqueue(now, place, token, Work::Inert(holder, inert));
+        }
+        let lies_ahead = match inert.epoch {
+            AbortEpoch::Logged(sequence) => sequence > self.world.applied,
+            AbortEpoch::Pushed(_) => false,
+        };
+        if lies_ahead && session.covers(&holder.tenant) {
+            return self.unavailable(token, "the stop is not known here yet", 500);
+        }
+        self.answer(token, Reply::InertNoted(inert.session));
     }
 
     pub(super) fn unavailable(&mut self, token: Token, why: &str, backoff_ms: u64) {
@@ -178,7 +111,8 @@ impl Engine {
 
     /// What the folded state says to a request that waits.
     pub(super) fn look_up(&mut self, now: Now, place: &Place, job: Job) -> Outcome {
-        let Job { token, since, work } = job;
+        let Job { token, since, work, told } = job;
+        let waits = |work| Outcome::Waits(Box::new(Job { token, since, work, told }));
         match (work, place) {
             (Work::Ask(holder, ask), Place::Session(key)) => {
                 self.look_up_ask(now, key, token, since, holder, ask)
@@ -191,23 +125,14 @@ impl Engine {
                         Outcome::Answered
                     }
                     CloseDecision::Refuse(why) => {
-                        tracing::warn!(shim = %holder.shim, tenant = %holder.tenant, %why, "refused a close");
-                        self.unavailable(token, why, 5000);
+                        self.refuse_close(now, token, &holder, why);
                         Outcome::Answered
                     }
-                    CloseDecision::Record(_) => Outcome::Waits(Box::new(Job {
-                        token,
-                        since,
-                        work: Work::Close(holder, close, need),
-                    })),
+                    CloseDecision::Record(_) => waits(Work::Close(holder, close, need)),
                     CloseDecision::CatchUp => {
                         let need = need.unwrap_or_else(|| self.barriers.need());
                         self.send_barrier(now);
-                        Outcome::Waits(Box::new(Job {
-                            token,
-                            since,
-                            work: Work::Close(holder, close, Some(need)),
-                        }))
+                        waits(Work::Close(holder, close, Some(need)))
                     }
                 }
             }
@@ -222,19 +147,14 @@ impl Engine {
                         Outcome::Answered
                     }
                     InertDecision::Record(_) | InertDecision::Wait => {
-                        Outcome::Waits(Box::new(Job {
-                            token,
-                            since,
-                            work: Work::Inert(holder, inert),
-                        }))
+                        waits(Work::Inert(holder, inert))
                     }
                 }
             }
-            (Work::Order(order, append), _) => self.look_up_order(
-                now,
-                place,
-                Job { token, since, work: Work::Order(order, append) },
-            ),
+            (Work::Order(order, append), _) => {
+                let work = Work::Order(order, append);
+                self.look_up_order(place, Job { token, since, work, told })
+            }
             // A request about a session never comes to a lever's desk: it has nothing to say there.
             (Work::Ask(..) | Work::Close(..) | Work::Inert(..), Place::Lever(_)) => {
                 Outcome::Answered
@@ -242,7 +162,15 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, token: Token, reply: Reply) {
+    fn refuse_close(&mut self, now: Now, token: Token, holder: &Holder, why: &'static str) {
+        if let Some(times) = self.refused_closes.another(now.boot) {
+            let Holder { tenant, shim, .. } = holder;
+            tracing::warn!(%shim, %tenant, %why, times, "refused a close; the newest of as many");
+        }
+        self.unavailable(token, why, 5000);
+    }
+
+    pub(super) fn answer(&mut self, token: Token, reply: Reply) {
         self.out(Output::Reply(token, Box::new(reply)));
     }
 
@@ -275,7 +203,7 @@ impl Engine {
                 Outcome::Answered
             }
             // A replica that isn't fresh answers no Ask.
-            None => Outcome::Waits(Box::new(Job { token, since, work: Work::Ask(holder, ask) })),
+            None => Outcome::Waits(Box::new(Job::new(token, since, Work::Ask(holder, ask)))),
         }
     }
 
@@ -359,8 +287,10 @@ impl Engine {
         let known_since = self.live_since.unwrap_or(now.boot);
         let (longest_use, rate) = (session.longest_use(), session.spec.safety.max_rate);
         let new = issued.saturating_sub(session.ledger.totals().issued);
-        let ages = self.ages.entry(key.clone()).or_default();
-        let mut usage = ages.usage(now.boot, known_since, longest_use, rate);
+        // Ages of sessions that are over are gone, and stay so.
+        let ages = self.ages.get_mut(key);
+        let count = |ages: &mut Ages| ages.usage(now.boot, known_since, longest_use, rate);
+        let mut usage = ages.map_or_else(|| count(&mut Ages::default()), count);
         usage.outstanding += new;
         usage.issued_in_window += new;
         usage

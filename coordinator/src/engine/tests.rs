@@ -3,8 +3,10 @@
 mod bench;
 mod fleet;
 mod listing;
+mod reports;
 mod retention;
 mod starts;
+mod stops;
 
 use std::time::Duration;
 

@@ -135,6 +135,24 @@ pub(super) fn hello(shim: &str) -> Hello {
     }
 }
 
+/// A confirmation for the main session.
+pub(super) fn inert(shim: &str, epoch: AbortEpoch) -> Request {
+    Request::Inert(Inert {
+        incarnation: incarnation(shim),
+        session: key(),
+        epoch,
+        used: 1,
+        last_injection_ago: None,
+    })
+}
+
+/// A Hello that names aborts of these sessions, which the log lacks.
+pub(super) fn reporting(shim: &str, sessions: &[&str]) -> Hello {
+    let epoch = AbortEpoch::Pushed(AppendId([9; 16]));
+    let sticky = |session: &&str| StickyAbort { session: named(session), epoch };
+    Hello { sticky_aborts: sessions.iter().map(sticky).collect(), ..hello(shim) }
+}
+
 impl Bench {
     /// One replica on an empty log.
     pub(super) fn new() -> Self {
@@ -325,9 +343,16 @@ impl Bench {
     /// An append reaches the log: compare-and-swap on its subject.
     fn arrive(&mut self, index: usize, id: AppendId, write: Write) {
         use super::super::AppendFailure;
+        let before = self.log.len();
         let result = match self.fate {
             Fate::Full => Err(AppendFailure::Full("no space left".into())),
             Fate::Lose => Err(AppendFailure::Unclear),
+            // The log takes an id once, whatever the record says.
+            Fate::Commit | Fate::CommitUnanswered | Fate::Hold
+                if self.log.iter().any(|(known, _)| *known == id) =>
+            {
+                Err(AppendFailure::Unclear)
+            }
             Fate::Commit | Fate::CommitUnanswered | Fate::Hold
                 if self.last(&write) != expected(&write) =>
             {
@@ -340,9 +365,8 @@ impl Bench {
                 if answered { Ok(self.log.len() as u64) } else { Err(AppendFailure::Unclear) }
             }
         };
-        let stored = self.log.last().is_some_and(|(last, _)| *last == id);
         self.engines[index].handle(self.now, Input::Appended { id, result });
-        if stored {
+        if self.log.len() > before {
             for index in 0..self.engines.len() {
                 let record = self.logged(self.log.len() - 1);
                 self.engines[index].handle(self.now, record);
@@ -371,9 +395,18 @@ impl Bench {
         Token(self.tokens)
     }
 
-    fn send(&mut self, index: usize, shim: &str, request: Request) -> Token {
+    pub(super) fn send(&mut self, index: usize, shim: &str, request: Request) -> Token {
+        self.send_as(index, tenant(), shim, request)
+    }
+
+    /// A shim of another tenant speaks.
+    pub(super) fn intrude(&mut self, shim: &str, request: Request) -> Token {
+        self.send_as(0, "evil".parse().unwrap(), shim, request)
+    }
+
+    fn send_as(&mut self, index: usize, tenant: TenantId, shim: &str, request: Request) -> Token {
         let token = self.token();
-        let (tenant, shim) = (tenant(), ShimId::new(shim).unwrap());
+        let shim = ShimId::new(shim).unwrap();
         self.engines[index]
             .handle(self.now, Input::Request { token, tenant, shim, request: Box::new(request) });
         self.settle();
@@ -385,17 +418,16 @@ impl Bench {
     }
 
     pub(super) fn ask_at(&mut self, index: usize, shim: &str, req_no: u64, want: u32) -> Token {
-        let scope =
-            ScopeKeys { agent: AgentName::new("planner").unwrap(), trace: None, request: 1 };
-        let ask = Ask {
-            incarnation: incarnation(shim),
-            session: key(),
-            req_no,
-            want,
-            scope,
-            sent: self.now.boot,
-        };
-        self.send(index, shim, Request::Ask(ask))
+        let request = self.asks(shim, req_no, want);
+        self.send(index, shim, request)
+    }
+
+    /// An Ask for permits of the main session.
+    pub(super) fn asks(&self, shim: &str, req_no: u64, want: u32) -> Request {
+        let agent = AgentName::new("planner").unwrap();
+        let scope = ScopeKeys { agent, trace: None, request: 1 };
+        let (incarnation, sent) = (incarnation(shim), self.now.boot);
+        Request::Ask(Ask { incarnation, session: key(), req_no, want, scope, sent })
     }
 
     pub(super) fn close(&mut self, shim: &str, req_no: u64, used: u32) -> Token {
@@ -414,20 +446,11 @@ impl Bench {
     }
 
     pub(super) fn inert(&mut self, shim: &str, epoch: AbortEpoch) -> Token {
-        let inert = Inert {
-            incarnation: incarnation(shim),
-            session: key(),
-            epoch,
-            used: 1,
-            last_injection_ago: None,
-        };
-        self.send(0, shim, Request::Inert(inert))
+        self.send(0, shim, inert(shim, epoch))
     }
 
     pub(super) fn hello_with_abort(&mut self, shim: &str) -> Token {
-        let epoch = AbortEpoch::Pushed(AppendId([9; 16]));
-        let sticky_aborts = vec![StickyAbort { session: key(), epoch }];
-        self.send(0, shim, Request::Hello(Hello { sticky_aborts, ..hello(shim) }))
+        self.send(0, shim, Request::Hello(reporting(shim, &["main"])))
     }
 
     pub(super) fn order(&mut self, request: &str, kind: OrderKind) -> Token {
@@ -445,7 +468,7 @@ impl Bench {
 
     pub(super) fn create_named(&mut self, session: &str, spec: SessionSpec) -> Token {
         let mut digest = Hash::default();
-        digest[0] = u8::try_from(spec.safety.max_affected_requests).unwrap();
+        digest[..4].copy_from_slice(&spec.safety.max_affected_requests.to_le_bytes());
         self.order(
             &format!("create-{session}"),
             OrderKind::Create { key: named(session), spec: Arc::new(spec), digest },
@@ -470,11 +493,19 @@ impl Bench {
     }
 
     pub(super) fn engage(&mut self) -> Token {
-        self.order("engage", OrderKind::Engage { scope: Scope::Fleet, reason: "smoke".into() })
+        self.engage_as("engage")
+    }
+
+    pub(super) fn engage_as(&mut self, request: &str) -> Token {
+        self.order(request, OrderKind::Engage { scope: Scope::Fleet, reason: "smoke".into() })
     }
 
     pub(super) fn release(&mut self) -> Token {
-        self.order("release", OrderKind::Release { scope: Scope::Fleet, reason: "clear".into() })
+        self.release_as("release")
+    }
+
+    pub(super) fn release_as(&mut self, request: &str) -> Token {
+        self.order(request, OrderKind::Release { scope: Scope::Fleet, reason: "clear".into() })
     }
 
     pub(super) fn reply(&self, token: Token) -> Option<Reply> {
