@@ -27,26 +27,28 @@ mod detour;
 mod seat;
 mod underway;
 
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
+use std::task::Poll;
 
 use ::rmcp::RoleClient;
 use ::rmcp::model::{ClientNotification, ClientRequest, JsonRpcMessage, RequestId, ServerResult};
 use ::rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use ::rmcp::transport::Transport;
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use squall_proto::vocabulary::call::Point;
 use squall_proto::vocabulary::id::{AgentName, TraceId};
-use squall_shim_core::{Ended, Verdict};
-use tokio::sync::mpsc;
+use squall_shim_core::{Directive, Ended, Verdict};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Shim;
 use crate::hold::{LOOK_EVERY, unharmed};
-use change::change_output;
-use detour::{Arrival, Departure, Detour};
+use change::{Turn, change_output, turn};
+use detour::{Departure, Detour, Leaving};
 use seat::{Caller, Seat};
 use underway::{State, Underway};
 
-/// Messages that wait at either door of a transport. They wait for the client's loop only, which takes each at once.
+/// Calls whose turn has come. They wait for the client's loop only, which takes each at once.
 const DOOR: usize = 64;
 
 type Rx = RxJsonRpcMessage<RoleClient>;
@@ -76,7 +78,6 @@ pub struct ChaosTransport<T: Transport<RoleClient>> {
     seat: Seat,
     underway: Arc<Underway>,
     departures: Door<Departure<T::Error>>,
-    arrivals: Door<Arrival>,
     broken: bool,
 }
 
@@ -106,7 +107,6 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
             seat: Seat::new(shim.clone(), agent, counterpart.point()),
             underway: Arc::default(),
             departures: Door::new(),
-            arrivals: Door::new(),
             broken: false,
         }
     }
@@ -158,19 +158,68 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
             id,
             caller,
             message,
-            underway: Arc::clone(&self.underway),
             departures: self.departures.outside.clone(),
-            arrivals: self.arrivals.outside.clone(),
         }
     }
 
-    /// Hands the client an answer that the server did not give.
-    fn deliver(&mut self, arrival: Arrival) -> Option<Rx> {
-        let Arrival { message, directive, caller, held } = arrival;
-        self.broken = message.is_none();
+    /// Does what a call's turn is: sends it on, changed or not, or answers in the server's place; then that is returned, and
+    /// without a message the connection breaks. A call that the host gave up meanwhile goes nowhere.
+    ///
+    /// This is the act of most faults: nothing is awaited between the look whether it may happen and its happening.
+    async fn depart(&mut self, departure: Departure<T::Error>) -> Option<Option<Rx>> {
+        let Departure { id, caller, message, directive, held, reply } = departure;
+        let Some(directive) = directive else {
+            self.leave(&id, State::Untouched, message, None, reply).await;
+            return None;
+        };
+        let answer = match turn(&directive, &caller, &message) {
+            Ok(Turn::Answer(answer)) => Some(*answer),
+            Ok(Turn::Break) => None,
+            Ok(Turn::Request(changed)) => {
+                self.leave(&id, State::InputChanged, *changed, Some(directive), reply).await;
+                return None;
+            }
+            Ok(Turn::ExpectOutput) => {
+                self.leave(&id, State::Expected(directive), message, None, reply).await;
+                return None;
+            }
+            Ok(Turn::Proceed) => {
+                directive.applied(&caller.call(), held);
+                self.leave(&id, State::Untouched, message, None, reply).await;
+                return None;
+            }
+            Err(why) => {
+                directive.missed(&caller.call(), why, held);
+                self.leave(&id, State::Untouched, message, None, reply).await;
+                return None;
+            }
+        };
+        self.underway.finish(&id)?;
         caller.site.ended(&caller.call(), Ended::FailedByInjection);
         directive.applied(&caller.call(), held);
-        message
+        self.broken = answer.is_none();
+        Some(answer)
+    }
+
+    /// Sends a call to the server, unless the host gave it up.
+    async fn leave(
+        &mut self,
+        id: &RequestId,
+        state: State,
+        message: Tx,
+        changed: Option<Directive>,
+        reply: oneshot::Sender<Leaving<T::Error>>,
+    ) {
+        if !self.underway.resume(id, state) {
+            return;
+        }
+        let mut sending: BoxFuture<'static, _> = Box::pin(self.inner.send(message));
+        // Begun here, and not when the host has time for it: a changed call must not wait on its way out.
+        let begun = poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await;
+        if let Poll::Ready(sent) = begun {
+            sending = Box::pin(ready(sent));
+        }
+        reply.send(Leaving { sending, changed }).ok();
     }
 
     /// Hands the client what the server sent, changed if that was decided.
@@ -229,9 +278,10 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for ChaosTransport<T> {
             self.underway.release();
             tokio::select! {
                 biased;
-                Some(arrival) = self.arrivals.inside.recv() => return self.deliver(arrival),
-                Some(Departure { message, reply }) = self.departures.inside.recv() => {
-                    reply.send(Box::pin(self.inner.send(message))).ok();
+                Some(departure) = self.departures.inside.recv() => {
+                    if let Some(answer) = self.depart(departure).await {
+                        return answer;
+                    }
                 }
                 message = self.inner.receive() => {
                     if message.is_none() {

@@ -286,29 +286,28 @@ impl Shim {
         text: String,
     ) -> String {
         let changed = self.caught(|| {
-            let changed = match directive.effect().act {
+            let changed = directive.act().and_then(|act| match act {
                 Act::Proceed => Ok(None),
                 Act::RewriteOutput(rewrite) => {
-                    rewrite::output(&rewrite, Point::Agent, Shape::Text, text.as_bytes()).map(Some)
+                    let said =
+                        rewrite::output(&rewrite, Point::Agent, Shape::Text, text.as_bytes())?;
+                    String::from_utf8(said).map(Some).map_err(|_| NotApplied::Adapter)
                 }
                 Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-            };
+            });
             match changed {
                 Ok(changed) => {
                     directive.applied(call, held);
                     changed
                 }
                 Err(why) => {
-                    directive.not_applied(call, why);
+                    directive.missed(call, why, held);
                     None
                 }
             }
         });
         site.ended(call, Ended::Ok);
-        match changed.flatten() {
-            Some(bytes) => String::from_utf8(bytes).unwrap_or(text),
-            None => text,
-        }
+        changed.flatten().unwrap_or(text)
     }
 
     /// The host's word on how a trace ended. Without it the outcome is inferred from the trace's calls.
@@ -428,7 +427,7 @@ struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     fn begin(inner: &'a Arc<Inner>, directive: &mut Directive) -> Option<Self> {
-        let time = directive.effect().hold;
+        let time = directive.hold();
         if time.is_zero() {
             return None;
         }

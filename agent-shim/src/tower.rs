@@ -15,6 +15,9 @@
 //! and the fault counts as not applied. So does one that is encoded (`content-encoding`) or neither JSON nor text.
 //! Streams are never gathered.
 //!
+//! A session that stops while a body is gathered leaves it as it is. A changed request counts once it was handed to the
+//! service, unless that answers with an error of its own: then it may not have got there.
+//!
 //! # A whole client
 //!
 //! Any client that is a [`tower::Service`](::tower::Service) of [`http::Request`] is wrapped as it is: here the one of

@@ -21,9 +21,13 @@ use crate::wallet::Burn;
 
 /// A call that must be changed now.
 ///
-/// Obey it in this order: [`Directive::effect`], wait for [`Effect::hold`] (after [`Directive::engage`], as long as
-/// [`Directive::is_live`]), perform [`Effect::act`], then say how it ended. One that is dropped without a word (the host
-/// cancelled the call) ends as [`NotApplied::Dropped`] if it wasn't engaged, and as applied if it was.
+/// Obey it in this order: wait for [`Directive::hold`] (after [`Directive::engage`], as long as [`Directive::is_live`]),
+/// perform [`Directive::act`], then say how it ended. One that is dropped without a word (the host cancelled the call) ends
+/// as [`NotApplied::Dropped`] if it wasn't engaged, and as applied if it was.
+///
+/// A stop is proven once nothing runs any more, and a fault may be waited for anywhere. So the act is had only from
+/// [`Directive::act`], which looks whether it may still happen: take it anew after whatever was awaited, and await nothing
+/// between it and the moment that hands its result over.
 #[derive(Debug)]
 #[must_use = "the permit is burned: say how it ended"]
 pub struct Directive(Outlined<Running>);
@@ -73,9 +77,21 @@ impl Directive {
         &self.0.rule.tool
     }
 
-    /// What to do. Drawn from the request: the same for every attempt of it.
+    /// How long to hold the call before the act; zero for most faults. Drawn from the request: the same for every attempt.
     #[must_use]
-    pub fn effect(&self) -> Effect<'_> {
+    pub fn hold(&self) -> Duration {
+        self.effect().hold
+    }
+
+    /// What to do now. Drawn from the request: the same for every attempt of it.
+    ///
+    /// # Errors
+    /// [`NotApplied::Dropped`] if the fault may not happen any more: see [`Directive::is_live`].
+    pub fn act(&self) -> Result<Act<'_>, NotApplied> {
+        if self.is_live() { Ok(self.effect().act) } else { Err(NotApplied::Dropped) }
+    }
+
+    pub(crate) fn effect(&self) -> Effect<'_> {
         effect::of(&self.0.rule, self.0.request)
     }
 
@@ -85,12 +101,13 @@ impl Directive {
         self.0.hit(self.0.kept_trace().as_ref(), self.0.injection());
     }
 
-    /// Whether a hold may go on: `false` after an abort, a fork, or the end of the lease. Then end it at once; the
-    /// fault counts as applied for the time that it held.
+    /// Whether the fault may go on: `false` after an abort, a fork, the end of the lease, or once its permit's life and the
+    /// fault's longest duration are over. Then end it at once; it counts as applied for the time that it held.
     #[must_use]
     pub fn is_live(&self) -> bool {
         let shared = self.0.shared();
-        self.0.rule.live.wallet().is_live(shared.clock.now(), &shared.guard)
+        let longest = Duration::from_millis(self.0.rule.experiment().fault.longest_ms());
+        self.0.rule.live.wallet().is_live(shared.clock.now(), &shared.guard, longest)
     }
 
     /// The fault reached the agent and held its call for `held`. Only this counts as affected.
@@ -101,6 +118,11 @@ impl Directive {
     /// The fault could not be applied. The permit stays burned.
     pub fn not_applied(mut self, call: &Call<'_>, why: NotApplied) {
         self.0.finish(call.trace, What::NotApplied(why));
+    }
+
+    /// The act did not happen. If its call was held before, that reached the agent, and counts.
+    pub fn missed(self, call: &Call<'_>, why: NotApplied, held: Duration) {
+        if held.is_zero() { self.not_applied(call, why) } else { self.applied(call, held) }
     }
 }
 
@@ -169,11 +191,9 @@ impl Drop for Running {
 
 /// What a directive does to the call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Effect<'a> {
-    /// How long to hold the call before the act; zero for most faults.
-    pub hold: Duration,
-    /// What happens then.
-    pub act: Act<'a>,
+pub(crate) struct Effect<'a> {
+    pub(crate) hold: Duration,
+    pub(crate) act: Act<'a>,
 }
 
 /// What happens to a call.
@@ -240,8 +260,8 @@ pub enum NotApplied {
     /// The contents are larger than what is rewritten.
     #[error("the contents are too large to rewrite")]
     TooLarge,
-    /// The host gave the call up before the fault reached it.
-    #[error("the host gave the call up first")]
+    /// The host gave the call up, or the session stopped, before the fault reached the call.
+    #[error("the call was given up or the session stopped first")]
     Dropped,
     /// The adapter could not do what it promised; a fault of the shim.
     #[error("the adapter could not apply it")]

@@ -42,7 +42,7 @@ pub mod wallet;
 
 pub use clock::{Clock, Wake};
 pub use demand::Demand;
-pub use directive::{Act, Directive, Effect, Failure, FailureKind, NotApplied};
+pub use directive::{Act, Directive, Failure, FailureKind, NotApplied};
 pub use draw::RequestKey;
 pub use live::Live;
 pub use local::Local;

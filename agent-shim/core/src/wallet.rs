@@ -18,6 +18,7 @@ mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use squall_proto::vocabulary::id::{AgentName, TraceId};
 use squall_proto::vocabulary::message::GrantScope;
@@ -110,6 +111,9 @@ pub struct Wallet {
     state: AtomicU64,
     /// When the permits in hand end, or the session's longest duration, whichever is first.
     until: AtomicU64,
+    /// When the life of the newest grant's permits ends. It is that of every fault under way: none is granted before all
+    /// faults of the grant before it have ended (shim rule 4). Never, while nothing was granted or in an `eventual` session.
+    cap: AtomicU64,
     /// When the session's longest duration ends.
     ends: AtomicU64,
     /// Burns of an `eventual` session.
@@ -137,7 +141,6 @@ struct Control {
 struct Open {
     req_no: u64,
     permits: u32,
-    cap: BootNanos,
 }
 
 impl Wallet {
@@ -157,6 +160,7 @@ impl Wallet {
         Self {
             state: AtomicU64::new(state.bits()),
             until: AtomicU64::new(0),
+            cap: AtomicU64::new(u64::MAX),
             ends: AtomicU64::new(u64::MAX),
             used_eventual: AtomicU64::new(0),
             last_ended: AtomicU64::new(0),
@@ -295,8 +299,9 @@ impl Wallet {
         *write(&self.scope) = scope;
         let ends = self.ends.load(Ordering::Relaxed);
         self.until.store(deadline.min(cap).0.min(ends), Ordering::Relaxed);
+        self.cap.store(cap.0, Ordering::Relaxed);
         control.last_req_no = req_no;
-        control.open = Some(Open { req_no, permits, cap });
+        control.open = Some(Open { req_no, permits });
         // A stop that comes in between stays: the permits are in hand and can't burn.
         self.update(|state| state.granted(permits, scoped));
         Ok(())
@@ -305,9 +310,9 @@ impl Wallet {
     /// Control plane: moves the deadline of the permits in hand forward, never beyond their cap.
     pub fn extend(&self, deadline: BootNanos) {
         let control = lock(&self.control);
-        if let Some(open) = control.open {
-            let ends = self.ends.load(Ordering::Relaxed);
-            self.until.fetch_max(deadline.min(open.cap).0.min(ends), Ordering::Relaxed);
+        if control.open.is_some() {
+            let (cap, ends) = (self.cap.load(Ordering::Relaxed), self.ends.load(Ordering::Relaxed));
+            self.until.fetch_max(deadline.0.min(cap).min(ends), Ordering::Relaxed);
         }
     }
 
@@ -389,13 +394,15 @@ impl Wallet {
         self.until.fetch_min(moment.0, Ordering::Relaxed);
     }
 
-    /// Whether a fault that runs may go on: not stopped, not copied, lease not over. So the link must renew the lease
-    /// also while [`Wallet::running`] isn't 0.
+    /// Whether a fault that runs may go on: not stopped, not copied, lease not over, and neither its permit's life nor the
+    /// `longest` duration of such a fault after that. So the link must renew the lease also while [`Wallet::running`]
+    /// isn't 0.
     #[must_use]
-    pub fn is_live(&self, now: BootNanos, guard: &CloneGuard) -> bool {
+    pub fn is_live(&self, now: BootNanos, guard: &CloneGuard, longest: Duration) -> bool {
         guard.epoch() == self.epoch
             && !self.is_stopped()
             && now.0 < self.ends.load(Ordering::Relaxed)
+            && now < BootNanos(self.cap.load(Ordering::Relaxed)).plus(longest)
             && now < self.lease.until()
     }
 

@@ -6,29 +6,49 @@ use ::rmcp::model::{ClientRequest, JsonRpcMessage};
 use serde_json::Value;
 use squall_proto::vocabulary::call::Shape;
 use squall_shim_core::rewrite::{self, InputRewrite, OutputRewrite};
-use squall_shim_core::{Act, Directive, Failure, NotApplied, render};
+use squall_shim_core::{Act, Directive, Failure, FailureKind, NotApplied, render};
 
 use super::seat::Caller;
 use super::{Rx, Tx};
 use crate::hold::unharmed;
 
-/// The failure as the server's answer to `request`.
-pub(super) fn failed(
-    failure: &Failure<'_>,
+/// What an act makes of a call.
+pub(super) enum Turn {
+    Proceed,
+    Answer(Box<Rx>),
+    Break,
+    Request(Box<Tx>),
+    ExpectOutput,
+}
+
+/// What becomes of a call now: await nothing between this and doing it.
+pub(super) fn turn(
+    directive: &Directive,
     caller: &Caller,
     request: &Tx,
-) -> Result<Rx, NotApplied> {
+) -> Result<Turn, NotApplied> {
+    unharmed(|| {
+        Ok(match directive.act()? {
+            Act::Proceed => Turn::Proceed,
+            Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
+            Act::Fail(failure) => Turn::Answer(Box::new(failed(&failure, caller, request)?)),
+            Act::RewriteInput(cut) => {
+                Turn::Request(Box::new(changed_input(&cut, caller, request)?))
+            }
+            Act::RewriteOutput(_) => Turn::ExpectOutput,
+        })
+    })
+}
+
+/// The failure as the server's answer to `request`.
+fn failed(failure: &Failure<'_>, caller: &Caller, request: &Tx) -> Result<Rx, NotApplied> {
     let request = serde_json::to_vec(request).map_err(|_| NotApplied::Adapter)?;
     let answer = render::failure(failure, Shape::McpJsonRpc, caller.site.tool().as_str(), &request);
     serde_json::from_slice(&answer.body).map_err(|_| NotApplied::Adapter)
 }
 
 /// The request with changed arguments: only they are taken from the rewritten message.
-pub(super) fn changed_input(
-    cut: &InputRewrite<'_>,
-    caller: &Caller,
-    request: &Tx,
-) -> Result<Tx, NotApplied> {
+fn changed_input(cut: &InputRewrite<'_>, caller: &Caller, request: &Tx) -> Result<Tx, NotApplied> {
     let body = serde_json::to_vec(request).map_err(|_| NotApplied::Adapter)?;
     let rewritten = rewrite::input(cut, caller.point(), Shape::McpJsonRpc, &body)?;
     let mut rewritten: Value =
@@ -46,11 +66,7 @@ pub(super) fn changed_input(
 
 /// The answer as its directive wants it; as the server gave it where that can't be, or where the session has stopped.
 pub(super) fn change_output(directive: Directive, caller: &Caller, answer: Rx) -> Rx {
-    if !directive.is_live() {
-        directive.not_applied(&caller.call(), NotApplied::Dropped);
-        return answer;
-    }
-    let changed = unharmed(|| match directive.effect().act {
+    let changed = unharmed(|| match directive.act()? {
         Act::RewriteOutput(rewrite) => changed_output(&rewrite, caller, &answer),
         Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
     });

@@ -1,33 +1,35 @@
-//! The way of one chosen call: held, answered in the server's place, cut, or sent on.
+//! The way of one chosen call until it is its turn: it waits for a permit, and is held.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::rmcp::model::RequestId;
 use futures::future::BoxFuture;
-use squall_shim_core::{Act, Directive, FailureKind, NotApplied, Verdict};
+use squall_shim_core::{Act, Directive, NotApplied, Verdict};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::change::{changed_input, failed};
+use super::Tx;
 use super::seat::Caller;
-use super::underway::{State, Underway};
-use super::{Rx, Tx};
 use crate::Shim;
-use crate::hold::{hold, unharmed};
 
-/// A request that goes out later than it was handed over. Only the transport's own loop has the inner transport, so the
-/// request goes there, and the future that sends it comes back.
+/// A call whose turn has come. Only the transport's own loop has the inner transport and hands answers to the client, so
+/// the call goes there, and what happens to it is decided there, in one go.
 pub(super) struct Departure<E> {
+    pub(super) id: RequestId,
+    pub(super) caller: Caller,
     pub(super) message: Tx,
-    pub(super) reply: oneshot::Sender<BoxFuture<'static, Result<(), E>>>,
+    /// What is to be done to it besides.
+    pub(super) directive: Option<Directive>,
+    /// Time for which it was held.
+    pub(super) held: Duration,
+    pub(super) reply: oneshot::Sender<Leaving<E>>,
 }
 
-/// An answer that the server did not give; without a message the connection breaks.
-pub(super) struct Arrival {
-    pub(super) message: Option<Rx>,
-    pub(super) directive: Directive,
-    pub(super) caller: Caller,
-    pub(super) held: Duration,
+/// A call on its way to the server.
+pub(super) struct Leaving<E> {
+    pub(super) sending: BoxFuture<'static, Result<(), E>>,
+    /// If it left with changed arguments.
+    pub(super) changed: Option<Directive>,
 }
 
 /// The way of one call that was chosen.
@@ -36,35 +38,27 @@ pub(super) struct Detour<E> {
     pub(super) id: RequestId,
     pub(super) caller: Caller,
     pub(super) message: Tx,
-    pub(super) underway: Arc<Underway>,
     pub(super) departures: mpsc::Sender<Departure<E>>,
-    pub(super) arrivals: mpsc::Sender<Arrival>,
-}
-
-/// What an act makes of a call.
-enum Turn {
-    Proceed,
-    Answer(Box<Rx>),
-    Break,
-    Request(Box<Tx>),
-    ExpectOutput,
 }
 
 impl<E> Detour<E> {
-    /// Waits, acts, and says how it ended.
+    /// Waits, hands the call over, and says how it ended.
     pub(super) async fn run(self, verdict: Verdict, given_up: Arc<Notify>) -> Result<(), E> {
         let Some(mut directive) = self.settled(verdict).await else {
-            return self.go(State::Untouched).await;
+            return self.depart(None, Duration::ZERO).await;
         };
         let held = tokio::select! {
             biased;
-            held = hold(&self.shim, &mut directive) => held,
+            held = self.shim.delay(&mut directive) => held,
             // A directive that is dropped counts for what it did until then.
             () = given_up.notified() => return Ok(()),
         };
-        // What is cut short does nothing but end.
-        let turn = if held.complete { self.turn(&directive) } else { Ok(Turn::Proceed) };
-        self.take(turn, directive, held.time).await
+        // What was nothing but a hold is over, and need not wait for its turn.
+        if matches!(directive.act(), Ok(Act::Proceed)) {
+            directive.applied(&self.caller.call(), held);
+            return self.depart(None, held).await;
+        }
+        self.depart(Some(directive), held).await
     }
 
     /// The directive of a verdict, once a claim has its permit or has waited for it in vain.
@@ -76,83 +70,25 @@ impl<E> Detour<E> {
         }
     }
 
-    async fn take(
-        self,
-        turn: Result<Turn, NotApplied>,
-        directive: Directive,
-        held: Duration,
-    ) -> Result<(), E> {
-        match turn {
-            Ok(Turn::Proceed) => {
-                directive.applied(&self.caller.call(), held);
-                self.go(State::Untouched).await
-            }
-            Ok(Turn::Answer(answer)) => self.arrive(Some(*answer), directive, held).await,
-            Ok(Turn::Break) => self.arrive(None, directive, held).await,
-            Ok(Turn::Request(changed)) => self.go_changed(*changed, directive, held).await,
-            Ok(Turn::ExpectOutput) => self.go(State::Expected(directive)).await,
-            Err(why) => {
-                directive.not_applied(&self.caller.call(), why);
-                self.go(State::Untouched).await
-            }
-        }
-    }
-
-    fn turn(&self, directive: &Directive) -> Result<Turn, NotApplied> {
-        match directive.effect().act {
-            Act::Proceed => Ok(Turn::Proceed),
-            Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Ok(Turn::Break),
-            Act::Fail(failure) => {
-                let answer = unharmed(|| failed(&failure, &self.caller, &self.message))?;
-                Ok(Turn::Answer(Box::new(answer)))
-            }
-            Act::RewriteInput(cut) => {
-                let changed = unharmed(|| changed_input(&cut, &self.caller, &self.message))?;
-                Ok(Turn::Request(Box::new(changed)))
-            }
-            Act::RewriteOutput(_) => Ok(Turn::ExpectOutput),
-        }
-    }
-
-    /// Sends the call as it is, unless the host gave it up.
-    async fn go(self, state: State) -> Result<(), E> {
-        if !self.underway.resume(&self.id, state) {
+    async fn depart(self, directive: Option<Directive>, held: Duration) -> Result<(), E> {
+        let Self { shim: _, id, caller, message, departures } = self;
+        let (reply, leaving) = oneshot::channel();
+        let of_it = caller.clone();
+        let departure = Departure { id, caller: of_it, message, directive, held, reply };
+        // A transport that is gone sends nothing, and what its queue held is dropped.
+        if departures.send(departure).await.is_err() {
             return Ok(());
         }
-        depart(&self.departures, self.message).await.unwrap_or(Ok(()))
-    }
-
-    async fn go_changed(self, changed: Tx, directive: Directive, held: Duration) -> Result<(), E> {
-        if !self.underway.resume(&self.id, State::InputChanged) {
-            return Ok(());
+        // Without an answer it was answered in the server's place, or the host gave it up.
+        let Ok(Leaving { sending, changed }) = leaving.await else { return Ok(()) };
+        let sent = sending.await;
+        match (changed, &sent) {
+            (Some(directive), Ok(())) => directive.applied(&caller.call(), held),
+            (Some(directive), Err(_)) => {
+                directive.not_applied(&caller.call(), NotApplied::CallFailed);
+            }
+            (None, Ok(()) | Err(_)) => {}
         }
-        let sent = depart(&self.departures, changed).await;
-        match &sent {
-            Some(Ok(())) => directive.applied(&self.caller.call(), held),
-            Some(Err(_)) => directive.not_applied(&self.caller.call(), NotApplied::CallFailed),
-            None => directive.not_applied(&self.caller.call(), NotApplied::Dropped),
-        }
-        sent.unwrap_or(Ok(()))
+        sent
     }
-
-    /// Hands over an answer of our own, unless the host gave the call up.
-    async fn arrive(
-        self,
-        message: Option<Rx>,
-        directive: Directive,
-        held: Duration,
-    ) -> Result<(), E> {
-        if self.underway.finish(&self.id).is_some() {
-            let arrival = Arrival { message, directive, caller: self.caller, held };
-            self.arrivals.send(arrival).await.ok();
-        }
-        Ok(())
-    }
-}
-
-/// Sends `message` from the transport's own loop. `None`: the transport is gone.
-async fn depart<E>(departures: &mpsc::Sender<Departure<E>>, message: Tx) -> Option<Result<(), E>> {
-    let (reply, sending) = oneshot::channel();
-    departures.send(Departure { message, reply }).await.ok()?;
-    Some(sending.await.ok()?.await)
 }

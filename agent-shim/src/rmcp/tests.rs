@@ -21,6 +21,8 @@ use squall_proto::vocabulary::fault::{
 };
 use squall_proto::vocabulary::named::Named as _;
 
+mod stops;
+
 /// What the server saw: the tool and its arguments, in order.
 type Seen = Arc<Mutex<Vec<(&'static str, Value)>>>;
 

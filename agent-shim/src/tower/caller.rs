@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::{Answer, Body, content};
 use crate::Shim;
-use crate::hold::{LOOK_EVERY, hold, unharmed};
+use crate::hold::{LOOK_EVERY, unharmed};
 
 /// One request at its site.
 pub(super) struct Caller {
@@ -54,43 +54,35 @@ impl Caller {
         let Some(mut directive) = self.shim.decide(&self.site, &self.call()).await else {
             return self.pass(inner, request, Ended::Failed).await;
         };
-        let held = hold(&self.shim, &mut directive).await;
-        // What is cut short does nothing but end.
-        let turn = if held.complete { self.turn(&directive) } else { Ok(Turn::Proceed) };
+        let held = self.shim.delay(&mut directive).await;
+        let turn = self.turn(&directive);
         match turn {
             Err(why) => {
-                directive.not_applied(&self.call(), why);
+                directive.missed(&self.call(), why, held);
                 self.pass(inner, request, Ended::Failed).await
             }
             Ok(Turn::Proceed) => {
-                directive.applied(&self.call(), held.time);
+                directive.applied(&self.call(), held);
                 self.pass(inner, request, Ended::Failed).await
             }
             Ok(Turn::Answer(rendered)) => {
                 let response = response(rendered)?;
-                self.failed(directive, held.time);
+                self.failed(directive, held);
                 Ok(response.map(Body::Right))
             }
             Ok(Turn::Break) => {
-                self.failed(directive, held.time);
+                self.failed(directive, held);
                 Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
             }
-            Ok(Turn::ChangeInput) => {
-                let (request, changed) = self.change_input(&directive, request).await?;
-                match changed {
-                    Ok(()) => directive.applied(&self.call(), held.time),
-                    Err(why) => directive.not_applied(&self.call(), why),
-                }
-                let ended = if changed.is_ok() { Ended::FailedByInjection } else { Ended::Failed };
-                self.pass(inner, request, ended).await
-            }
+            Ok(Turn::ChangeInput) => self.change_input(inner, request, directive).await,
             Ok(Turn::ExpectOutput) => self.expect(inner, request, directive).await,
         }
     }
 
+    /// What becomes of a request now: await nothing between this and doing it.
     fn turn(&self, directive: &Directive) -> Result<Turn, NotApplied> {
         unharmed(|| {
-            Ok(match directive.effect().act {
+            Ok(match directive.act()? {
                 Act::Proceed => Turn::Proceed,
                 Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
                 Act::Fail(failure) => {
@@ -124,33 +116,113 @@ impl Caller {
         self.site.ended(&self.call(), if fine { Ended::Ok } else { failed });
     }
 
-    async fn change_input<B>(
+    /// Waits for `work`. A session that stops meanwhile is not kept waiting: its directive is given up.
+    async fn while_live<T>(
         &self,
-        directive: &Directive,
+        directive: &mut Option<Directive>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep(LOOK_EVERY), if directive.is_some() => {
+                    let stopped = directive.take_if(|directive| !directive.is_live());
+                    self.not_applied(stopped, NotApplied::Dropped);
+                }
+            }
+        }
+    }
+
+    /// Gathers the request's body, and makes the call with a changed one.
+    async fn change_input<S, B, R>(
+        &self,
+        inner: S,
         request: Request<B>,
-    ) -> Result<(Request<B>, Result<(), NotApplied>), BoxError>
+        directive: Directive,
+    ) -> Answer<R>
     where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
         B: BodyExt + From<Bytes>,
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
         let shape = match content::shape(&parts.headers, &body) {
             Ok(shape) => shape,
-            Err(why) => return Ok((Request::from_parts(parts, body), Err(why))),
+            Err(why) => {
+                directive.not_applied(&self.call(), why);
+                return self.pass(inner, Request::from_parts(parts, body), Ended::Failed).await;
+            }
         };
-        let whole = body.collect().await.map_err(Into::into)?.to_bytes();
-        let changed = unharmed(|| match directive.effect().act {
+        let mut directive = Some(directive);
+        let whole = match self.while_live(&mut directive, body.collect()).await {
+            Ok(whole) => whole.to_bytes(),
+            Err(error) => {
+                self.not_applied(directive, NotApplied::CallFailed);
+                return Err(error.into());
+            }
+        };
+        let change = |act: Act<'_>| match act {
             Act::RewriteInput(cut) => rewrite::input(&cut, self.point(), shape, &whole),
             Act::Proceed | Act::Fail(_) | Act::RewriteOutput(_) => Err(NotApplied::Adapter),
-        });
-        let changed = changed.map(Bytes::from);
-        let outcome = changed.as_ref().map(|_| ()).map_err(|why| *why);
-        let body = changed.unwrap_or(whole);
-        content::fit(&mut parts.headers, body.len());
-        Ok((Request::from_parts(parts, B::from(body)), outcome))
+        };
+        match self.changed(directive, change) {
+            Some((directive, body)) => {
+                content::fit(&mut parts.headers, body.len());
+                let changed = Request::from_parts(parts, B::from(body));
+                self.pass_changed(inner, changed, directive).await
+            }
+            None => {
+                self.pass(inner, Request::from_parts(parts, B::from(whole)), Ended::Failed).await
+            }
+        }
     }
 
-    /// Makes the call and changes its answer; a session that stops meanwhile is not kept waiting for it.
+    /// Makes the call with a changed request, which can't be taken back: it counts unless the service fails to answer.
+    async fn pass_changed<S, B, R>(
+        &self,
+        mut inner: S,
+        request: Request<B>,
+        directive: Directive,
+    ) -> Answer<R>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+    {
+        let mut sent = Sent { caller: self, directive: Some(directive) };
+        let mut answer = std::pin::pin!(inner.call(request));
+        let response = loop {
+            tokio::select! {
+                biased;
+                response = &mut answer => break response,
+                () = sleep(LOOK_EVERY), if sent.directive.is_some() => sent.settle_if_stopped(),
+            }
+        };
+        let unheard = response.is_err() && sent.fails();
+        drop(sent);
+        self.observe(&response, if unheard { Ended::Failed } else { Ended::FailedByInjection });
+        untouched(response)
+    }
+
+    /// What `change` makes of a body now, if the directive is there and may still act.
+    fn changed(
+        &self,
+        directive: Option<Directive>,
+        change: impl FnOnce(Act<'_>) -> Result<Vec<u8>, NotApplied>,
+    ) -> Option<(Directive, Bytes)> {
+        let directive = directive?;
+        match unharmed(|| change(directive.act()?)) {
+            Ok(changed) => Some((directive, changed.into())),
+            Err(why) => {
+                directive.not_applied(&self.call(), why);
+                None
+            }
+        }
+    }
+
+    /// Makes the call and changes its answer.
     async fn expect<S, B, R>(
         &self,
         mut inner: S,
@@ -164,20 +236,9 @@ impl Caller {
         R::Error: Into<BoxError>,
     {
         let mut directive = Some(directive);
-        let mut answer = std::pin::pin!(inner.call(request));
-        let response: Result<_, BoxError> = loop {
-            tokio::select! {
-                biased;
-                response = &mut answer => break response.map_err(Into::into),
-                () = sleep(LOOK_EVERY), if directive.is_some() => {
-                    let stopped = directive.take_if(|directive| !directive.is_live());
-                    self.not_applied(stopped, NotApplied::Dropped);
-                }
-            }
-        };
+        let response = self.while_live(&mut directive, inner.call(request)).await;
+        let response: Result<_, BoxError> = response.map_err(Into::into);
         self.observe(&response, Ended::Failed);
-        let stopped = directive.take_if(|directive| !directive.is_live());
-        self.not_applied(stopped, NotApplied::Dropped);
         match (response, directive) {
             (Ok(response), Some(directive)) => self.change_output(directive, response).await,
             (response, directive) => {
@@ -200,27 +261,22 @@ impl Caller {
                 return Ok(Response::from_parts(parts, Body::Left(body)));
             }
         };
-        let whole = match body.collect().await {
+        let mut directive = Some(directive);
+        let whole = match self.while_live(&mut directive, body.collect()).await {
             Ok(whole) => whole.to_bytes(),
             Err(error) => {
-                directive.not_applied(&self.call(), NotApplied::CallFailed);
+                self.not_applied(directive, NotApplied::CallFailed);
                 return Err(error.into());
             }
         };
-        let changed = unharmed(|| match directive.effect().act {
+        let change = |act: Act<'_>| match act {
             Act::RewriteOutput(how) => rewrite::output(&how, self.point(), shape, &whole),
             Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-        });
-        let body = match changed {
-            Ok(changed) => {
-                directive.applied(&self.call(), Duration::ZERO);
-                changed.into()
-            }
-            Err(why) => {
-                directive.not_applied(&self.call(), why);
-                whole
-            }
         };
+        let Some((directive, body)) = self.changed(directive, change) else {
+            return Ok(Response::from_parts(parts, Body::Right(Full::new(whole))));
+        };
+        directive.applied(&self.call(), Duration::ZERO);
         content::fit(&mut parts.headers, body.len());
         Ok(Response::from_parts(parts, Body::Right(Full::new(body))))
     }
@@ -233,6 +289,37 @@ impl Caller {
 
     fn point(&self) -> Point {
         self.site.seam().point
+    }
+}
+
+/// A changed request that was handed to the service: from then on it counts, also if the host gives the call up or the
+/// session stops, unless it turns out that it did not get there.
+struct Sent<'a> {
+    caller: &'a Caller,
+    directive: Option<Directive>,
+}
+
+impl Sent<'_> {
+    fn settle_if_stopped(&mut self) {
+        if let Some(directive) = self.directive.take_if(|directive| !directive.is_live()) {
+            directive.applied(&self.caller.call(), Duration::ZERO);
+        }
+    }
+
+    /// The service gave no answer. Whether that is in time for it not to count.
+    fn fails(&mut self) -> bool {
+        let directive = self.directive.take();
+        directive
+            .map(|sent| sent.not_applied(&self.caller.call(), NotApplied::CallFailed))
+            .is_some()
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if let Some(directive) = self.directive.take() {
+            directive.applied(&self.caller.call(), Duration::ZERO);
+        }
     }
 }
 

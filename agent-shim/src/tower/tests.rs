@@ -15,6 +15,8 @@ use squall_proto::vocabulary::fault::{
 };
 use squall_proto::vocabulary::named::Named as _;
 
+mod stops;
+
 type Text = Request<Full<Bytes>>;
 
 /// A service that answers with what it was sent, under the content type that it was sent with.

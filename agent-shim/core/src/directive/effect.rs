@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use squall_proto::vocabulary::fault::{
-    Behavior, ErrorCodes, Fault, MalformedOutput, ToolUnavailable, Unavailability,
+    Behavior, Delay, ErrorCodes, Fault, MalformedOutput, ToolUnavailable, Unavailability,
     UncooperativeAgent,
 };
 
@@ -14,13 +14,13 @@ use crate::render::reason;
 use crate::rewrite::{InputRewrite, OutputRewrite, REFUSALS};
 use crate::site::Rule;
 
+/// What a delay of 0, which the bounds of a distribution may hold, comes to: the smallest that can be written.
+const HOLD_MIN: Duration = Duration::from_millis(1);
+
 pub(super) fn of(rule: &Rule, request: RequestKey) -> Effect<'_> {
     let draws = Draws { rule, request };
     match &rule.experiment().fault {
-        Fault::Latency(fault) => Effect {
-            hold: draw::delay(fault.delay, draws.number(Question::Delay)),
-            act: Act::Proceed,
-        },
+        Fault::Latency(fault) => delayed(fault.delay, &draws),
         Fault::Error(fault) => now(Act::Fail(status(fault, &draws))),
         Fault::ToolUnavailable(fault) => unavailable(fault),
         Fault::UncooperativeAgent(fault) => uncooperative(fault, &draws),
@@ -44,6 +44,12 @@ impl Draws<'_> {
     fn one_of<'a, T>(&self, question: Question, values: &'a [T]) -> Option<&'a T> {
         values.get(draw::index(self.number(question), values.len()))
     }
+}
+
+/// Nothing but a hold. What is counted reached the agent, so it is never one of 0.
+fn delayed(delay: Delay, draws: &Draws<'_>) -> Effect<'static> {
+    let hold = draw::delay(delay, draws.number(Question::Delay)).max(HOLD_MIN);
+    Effect { hold, act: Act::Proceed }
 }
 
 fn now(act: Act<'_>) -> Effect<'_> {
@@ -86,8 +92,7 @@ fn uncooperative<'a>(fault: &'a UncooperativeAgent, draws: &Draws<'_>) -> Effect
     let behavior = draws.one_of(Question::Behavior, &fault.behaviors).copied();
     let behavior = behavior.unwrap_or(Behavior::Refuse);
     if behavior == Behavior::Delay {
-        let hold = draw::delay(fault.delay, draws.number(Question::Delay));
-        return Effect { hold, act: Act::Proceed };
+        return delayed(fault.delay, draws);
     }
     let own = draws.one_of(Question::Text, &fault.texts).map(String::as_str);
     let built_in = || draws.one_of(Question::Text, &REFUSALS).copied().unwrap_or(REFUSALS[0]);

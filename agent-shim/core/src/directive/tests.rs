@@ -75,6 +75,17 @@ fn delays_are_drawn_for_each_request() {
 }
 
 #[test]
+fn a_delay_that_is_counted_is_never_nothing() {
+    let delay = Delay::Uniform { min_ms: 0, max_ms: 2 };
+    let holds = std::cell::RefCell::new(BTreeSet::new());
+    let fault = Fault::Latency(squall_proto::vocabulary::fault::Latency { delay });
+    effects(fault, |effect| {
+        holds.borrow_mut().insert(effect.hold.as_millis());
+    });
+    assert_eq!(holds.into_inner(), BTreeSet::from([1, 2]));
+}
+
+#[test]
 fn error_codes_are_drawn_and_say_whether_to_retry() {
     let codes = vec![429, 500, 503, 401];
     let met = std::cell::RefCell::new(BTreeSet::new());

@@ -10,7 +10,7 @@ use squall_proto::vocabulary::session::{Experiment, SessionSpec};
 use squall_proto::vocabulary::target::{PercentageUnit, Probability};
 
 use super::*;
-use crate::clock::Wake;
+use crate::clock::{Clock as _, Wake};
 use crate::directive::NotApplied;
 use crate::testing::{
     NEVER, Process, agent, call, experiment, grant, latency, session, spec, tool, trace,
@@ -64,7 +64,7 @@ fn a_chosen_call_with_a_permit_is_injected_and_counted_once_it_is_applied() {
     process.registry.install(&[session("s", spec(vec![always("slow")]))]);
     grant(&process.live("s"), 1, 1);
     let directive = directive(site.decide(&call("r1")));
-    assert_eq!(directive.effect().hold, Duration::from_millis(5));
+    assert_eq!(directive.hold(), Duration::from_millis(5));
     assert_eq!(directive.experiment().as_str(), "slow");
     let before = process.counts("s", "slow");
     assert_eq!((before.seen, before.chosen, before.applied), (1, 1, 0));
@@ -95,7 +95,13 @@ fn a_fault_that_could_not_be_applied_affects_nobody_and_keeps_its_permit_burned(
     assert_eq!((wallet.wallet().left(), wallet.wallet().running()), (0, 0));
     let whys: Vec<_> = process.registry.drain_samples(10).into_iter().map(|s| s.what).collect();
     let why = |why: &str| SampleKind::NotApplied { why: why.to_owned() };
-    assert_eq!(whys, [why("there is no text to change"), why("the host gave the call up first")]);
+    assert_eq!(
+        whys,
+        [
+            why("there is no text to change"),
+            why("the call was given up or the session stopped first")
+        ]
+    );
 }
 
 #[test]
@@ -116,6 +122,25 @@ fn a_call_that_the_host_cancels_during_the_fault_was_affected() {
     assert_eq!(samples[0].trace, Some(t));
 }
 
+/// The coordinator gives the fault's slot to another one then.
+#[test]
+fn a_running_fault_ends_with_its_permits_life_and_its_longest_duration() {
+    let process = Process::new();
+    let site = process.site("planner", "search");
+    process.registry.install(&[session("s", spec(vec![always("slow")]))]);
+    let cap = process.clock.now().plus(Duration::from_millis(10));
+    let wallet = process.live("s");
+    wallet.wallet().install(1, 1, GrantScope::default(), NEVER, cap).unwrap();
+    let held = directive(site.decide(&call("r1")));
+    wallet.wallet().drain();
+    process.clock.forward(Duration::from_millis(14));
+    assert!(held.is_live(), "10 ms of the permit and 5 of the fault");
+    process.clock.forward(Duration::from_millis(1));
+    assert!(!held.is_live());
+    assert_eq!(held.act(), Err(NotApplied::Dropped));
+    drop(held);
+}
+
 #[test]
 fn a_running_fault_ends_with_its_session_or_its_lease() {
     let process = Process::new();
@@ -128,8 +153,10 @@ fn a_running_fault_ends_with_its_session_or_its_lease() {
     assert!(!held.is_live());
     process.registry.lease().extend(NEVER);
     assert!(held.is_live());
+    assert!(held.act().is_ok());
     process.live("s").wallet().stop();
     assert!(!held.is_live());
+    assert_eq!(held.act(), Err(NotApplied::Dropped));
     held.applied(&call("r1"), Duration::ZERO);
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::journal::Lost;
@@ -76,7 +77,7 @@ fn a_copied_process_burns_nothing() {
     purse.grant(1, 1);
     purse.guard.invalidate();
     assert_eq!(purse.burn(NOW).unwrap_err(), NoPermit::Cloned);
-    assert!(!purse.wallet.is_live(NOW, &purse.guard));
+    assert!(!purse.wallet.is_live(NOW, &purse.guard, Duration::ZERO));
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn the_end_of_the_session_only_moves_earlier() {
     purse.wallet.end_by(BootNanos(30));
     purse.wallet.end_by(BootNanos(40));
     assert_eq!(purse.burn(BootNanos(30)).unwrap_err(), NoPermit::Stopped);
-    assert!(!purse.wallet.is_live(BootNanos(30), &purse.guard));
+    assert!(!purse.wallet.is_live(BootNanos(30), &purse.guard, Duration::ZERO));
     let _burned = purse.burn(BootNanos(29)).unwrap();
 }
 
@@ -168,12 +169,12 @@ fn stop_is_for_good_and_pause_is_not() {
     purse.grant(1, 3);
     purse.wallet.pause(true);
     assert_eq!(purse.burn(NOW).unwrap_err(), NoPermit::Paused);
-    assert!(purse.wallet.is_live(NOW, &purse.guard), "running faults go on");
+    assert!(purse.wallet.is_live(NOW, &purse.guard, Duration::ZERO), "running faults go on");
     purse.wallet.pause(false);
     let _burned = purse.burn(NOW).unwrap();
     purse.wallet.stop();
     assert_eq!(purse.burn(NOW).unwrap_err(), NoPermit::Stopped);
-    assert!(!purse.wallet.is_live(NOW, &purse.guard));
+    assert!(!purse.wallet.is_live(NOW, &purse.guard, Duration::ZERO));
     purse.wallet.pause(false);
     assert_eq!(purse.burn(NOW).unwrap_err(), NoPermit::Stopped);
     assert_eq!(purse.wallet.drain(), Some((1, 1)));
