@@ -69,9 +69,9 @@ pub(crate) fn session_key() -> impl Strategy<Value = SessionKey> {
 
 fn delay() -> impl Strategy<Value = Delay> {
     prop_oneof![
-        (0..=60_000_u64).prop_map(|ms| Delay::Fixed { ms }),
+        (1..=60_000_u64).prop_map(|ms| Delay::Fixed { ms }),
         (0..=60_000_u64, 0..=60_000_u64)
-            .prop_map(|(a, b)| Delay::Uniform { min_ms: a.min(b), max_ms: a.max(b) }),
+            .prop_map(|(a, b)| Delay::Uniform { min_ms: a.min(b), max_ms: a.max(b).max(1) }),
         (1..=60_000_u64, 1..=60_000_u64, 0.001..=3.0).prop_map(|(a, b, sigma)| Delay::Lognormal {
             median_ms: a.min(b),
             sigma,

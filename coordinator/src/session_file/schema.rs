@@ -124,9 +124,9 @@ pub(super) fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("ExperimentDraft", "agents", names(SELECTOR_NAMES_MAX)),
         ("ExperimentDraft", "tools", names(SELECTOR_NAMES_MAX)),
         ("DelayDraft", "distribution", json!({"enum": ["fixed", "uniform", "lognormal", null]})),
-        ("DelayDraft", "fixed_ms", millis(0)),
+        ("DelayDraft", "fixed_ms", millis(1)),
         ("DelayDraft", "min_ms", millis(0)),
-        ("DelayDraft", "max_ms", millis(0)),
+        ("DelayDraft", "max_ms", millis(1)),
         ("DelayDraft", "median_ms", millis(1)),
         ("DelayDraft", "sigma", json!({"exclusiveMinimum": 0, "maximum": 3})),
         (

@@ -81,20 +81,21 @@ pub struct Latency {
     pub delay: Delay,
 }
 
-/// A distribution of delays, in milliseconds, each within 0 to 60,000.
+/// A distribution of delays, in milliseconds, each within 0 to 60,000. None is of 0 alone: it would be counted and do
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delay {
     /// Always the same.
     Fixed {
-        /// The delay.
+        /// The delay, at least 1.
         ms: u64,
     },
     /// Every millisecond from `min_ms` to `max_ms`, both included, is as likely.
     Uniform {
-        /// Shortest delay.
+        /// Shortest delay; one of 0 is drawn as 1.
         min_ms: u64,
-        /// Longest delay, at least `min_ms`.
+        /// Longest delay, at least 1 and at least `min_ms`.
         max_ms: u64,
     },
     /// `median_ms * exp(sigma * z)` with `z` standard normal, cut off at `max_ms`: the long tail of real backends.
@@ -121,8 +122,8 @@ impl Delay {
     fn check(self, check: &mut Check) {
         let bounded = |check: &mut Check, field: &str, ms: u64| {
             check.field(field, |check| {
-                check.require(ms <= FAULT_DURATION_MS_MAX, || {
-                    format!("is {ms}; allowed is 0 to {FAULT_DURATION_MS_MAX}")
+                check.require((1..=FAULT_DURATION_MS_MAX).contains(&ms), || {
+                    format!("is {ms}; allowed is 1 to {FAULT_DURATION_MS_MAX}")
                 });
             });
         };

@@ -163,9 +163,9 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r#"
 latency: delays tool and model calls (a slow backend)
   distribution [string] = "uniform": `fixed`, `uniform` or `lognormal`; default: what the other fields say.
-  fixed_ms [integer] = "": Always this, 0 to 60000.
+  fixed_ms [integer] = "": Always this, 1 to 60000.
   min_ms [integer] = "100": Shortest of a uniform delay. Default 100. Allowed: 0 to 60000.
-  max_ms [integer] = "5000": Longest of a uniform or lognormal delay, up to 60000. Default 5000.
+  max_ms [integer] = "5000": Longest of a uniform or lognormal delay, 1 to 60000. Default 5000.
   median_ms [integer] = "": Median of a lognormal delay, at least 1. Allowed: 1 to 60000.
   sigma [number] = "": Spread of a lognormal delay, above 0 and up to 3. Default 1.
 error: answers tool and model calls with an error code (a backend error)

@@ -72,13 +72,13 @@ pub struct DelayDraft {
     /// `fixed`, `uniform` or `lognormal`; default: what the other fields say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distribution: Option<String>,
-    /// Always this, 0 to 60000.
+    /// Always this, 1 to 60000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed_ms: Option<u64>,
     /// Shortest of a uniform delay. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_ms: Option<u64>,
-    /// Longest of a uniform or lognormal delay, up to 60000. Default 5000.
+    /// Longest of a uniform or lognormal delay, 1 to 60000. Default 5000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_ms: Option<u64>,
     /// Median of a lognormal delay, at least 1.

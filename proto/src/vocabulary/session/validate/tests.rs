@@ -107,6 +107,19 @@ fn fields_of_another_distribution_are_refused_instead_of_ignored() {
 }
 
 #[test]
+fn a_delay_of_nothing_is_refused() {
+    let delay = |fixed_ms, max_ms, min_ms| {
+        let mut bad = draft();
+        let latency = DelayDraft { fixed_ms, max_ms, min_ms, ..DelayDraft::default() };
+        bad.experiments[0].fault.latency = Some(latency);
+        bad
+    };
+    assert_eq!(fields(&delay(Some(0), None, None)), ["experiments[0].fault.latency.fixed_ms"]);
+    assert_eq!(fields(&delay(None, Some(0), Some(0))), ["experiments[0].fault.latency.max_ms"]);
+    assert!(delay(None, Some(1), Some(0)).validate().is_ok());
+}
+
+#[test]
 fn a_blast_radius_bound_to_requests_takes_permits_bound_to_requests() {
     let mut trace = draft();
     trace.safety.blast_radius = Some("single_trace".into());
