@@ -1,4 +1,6 @@
 //! README says what is true: its file is the example, its commands are the program's, its targets are the Makefile's.
+//!
+//! Whether the first session works is not here: `tests/first_session.rs` runs it, with the agent.
 
 use std::path::Path;
 
@@ -37,6 +39,19 @@ fn every_squall_command_in_the_documents_is_one() {
         if let Err(error) = Cli::try_parse_from(words.split_whitespace()) {
             panic!("`{command}`: {error}");
         }
+    }
+}
+
+/// The picture of the first screen is held to the program by a unit test.
+#[test]
+fn the_variables_in_the_readme_are_those_that_squall_dev_prints() {
+    let printed = read(
+        "coordinator/src/cli/snapshots/squall__cli__dev__tests__the_first_screen_says_what_to_do_next.snap",
+    );
+    let exports = commands("export");
+    assert_eq!(exports.len(), 3, "{exports:?}");
+    for export in exports {
+        assert!(printed.contains(&format!("  {export}\n")), "`{export}` is not printed");
     }
 }
 
