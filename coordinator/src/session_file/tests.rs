@@ -21,6 +21,8 @@ fn the_shortest_file_is_a_session_in_yaml_and_in_json() {
     let json =
         r#"{"experiments":[{"fault":{"latency":{}}}],"safety":{"max_affected_requests":50}}"#;
     assert_eq!(SessionFile::parse(json).unwrap(), yaml);
+    let flow = "{experiments: [{fault: {latency: {}}}], safety: {max_affected_requests: 50}}";
+    assert_eq!(SessionFile::parse(flow).unwrap(), yaml);
     assert_eq!((yaml.tenant, yaml.session_id), (None, None));
     assert_eq!(yaml.spec.safety.max_affected_requests, 50);
 }

@@ -14,15 +14,20 @@ const NODES_MAX: usize = 100_000;
 /// Most aliases in one file: a few for each experiment.
 const ALIASES_MAX: usize = 1_000;
 
-/// Reads YAML, or JSON where the text begins with `{`.
+/// Reads YAML, or JSON where the text begins like an object of JSON: `{` also opens one of YAML, `{tenant: acme}`.
 pub(super) fn read(text: &str) -> Result<Value, Violations> {
-    let tree = if text.trim_start().starts_with('{') {
+    let tree = if is_json(text) {
         serde_json::from_str(text).map_err(|error| format!("the file is not JSON: {error}"))
     } else {
         serde_saphyr::from_str_with_options(text, options())
             .map_err(|error| format!("the file is not usable YAML: {}", for_authors(&error)))
     };
     tree.map(|Tree(value)| value).map_err(|problem| Violations::one("", problem))
+}
+
+fn is_json(text: &str) -> bool {
+    let inner = text.trim_start().strip_prefix('{').map(str::trim_start);
+    inner.is_some_and(|inner| inner.starts_with(['"', '}']))
 }
 
 fn for_authors(error: &serde_saphyr::Error) -> String {
