@@ -8,7 +8,8 @@ pub(crate) const SITES_MAX: usize = squall_proto::vocabulary::limits::SITES_MAX;
 pub(crate) const SESSIONS_MAX: usize = 64;
 /// Experiments armed on one site: twice what the hook's cost was measured up to, and 2 KiB on a site with more than 8.
 pub(crate) const RULES_MAX: usize = 256;
-/// Sessions that left the plan and whose counters or permits the link has not settled yet.
+/// Sessions that left the plan and whose counters or permits the link has not settled yet. One whose fault still runs stays
+/// beyond it, since its stop waits for that: the host holds a call for each, and soon all of them end.
 pub(crate) const LEFT_MAX: usize = 256;
 /// Traces followed at once: about 300 bytes each.
 pub(crate) const TRACES_MAX: usize = 2048;

@@ -99,9 +99,11 @@ impl State {
             }
         }
         while self.left.len() > LEFT_MAX {
-            if let Some(oldest) = self.left.pop_front() {
-                self.known.remove(&oldest);
-            }
+            let is_quiet =
+                |key| self.known.get(key).is_none_or(|live| live.wallet().running() == 0);
+            let quiet = self.left.iter().position(is_quiet);
+            let Some(oldest) = quiet.and_then(|at| self.left.remove(at)) else { break };
+            self.known.remove(&oldest);
         }
     }
 }

@@ -8,6 +8,7 @@ use squall_proto::vocabulary::seam::Unsupported;
 use squall_proto::vocabulary::site::Obstacle;
 
 use super::*;
+use crate::limits::LEFT_MAX;
 use crate::plan::{Unarmed, WhyUnarmed};
 use crate::site::Verdict;
 use crate::testing::{
@@ -121,6 +122,28 @@ fn a_session_that_left_keeps_its_counters_until_it_is_forgotten() {
     process.registry.forget(&key("s"));
     assert_eq!(process.registry.counts(), []);
     assert!(process.registry.session(&key("s")).is_none());
+}
+
+#[test]
+fn a_session_whose_fault_still_runs_is_not_forgotten_however_many_come_and_go() {
+    let process = Process::new();
+    let site = process.site("a", "t");
+    process.registry.install(&[slow()]);
+    let live = process.live("s");
+    grant(&live, 1, 1);
+    let Verdict::Inject(directive) = site.decide(&call("r")) else { panic!("not chosen") };
+    let known = || process.registry.session(&key("s")).is_some();
+    for n in 0..=LEFT_MAX {
+        let later = key(&format!("later-{n}"));
+        process.registry.install(&[crate::ActiveSession { key: later, ..slow() }]);
+    }
+    process.registry.install(&[]);
+    assert!(known(), "nobody would wait for the fault to end");
+    directive.applied(&call("r"), Duration::ZERO);
+    process.registry.install(&[crate::ActiveSession { key: key("last"), ..slow() }]);
+    process.registry.install(&[]);
+    assert!(!known());
+    assert_eq!(process.registry.sessions().len(), LEFT_MAX);
 }
 
 #[test]
