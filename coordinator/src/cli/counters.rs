@@ -20,12 +20,33 @@ pub(super) fn permits(budget: Option<&Budget>) -> String {
     )
 }
 
+/// What the headings mean; empty without tables.
+pub(super) fn legend(tables: &[&str]) -> String {
+    if tables.iter().all(|table| table.is_empty()) {
+        return String::new();
+    }
+    "seen: calls that match the target, for each experiment; chosen: drawn from them;\n\
+     skipped: chosen, but no permit was in hand: passed unchanged;\n\
+     not applicable: chosen, but the fault did not fit the call\n"
+        .to_owned()
+}
+
+/// Calls that were seen. Every experiment counts its own, so that a sum counts a call several times.
+pub(super) fn seen(calls: u64, experiments: usize) -> String {
+    if experiments > 1 {
+        format!("seen {calls} by {experiments} experiments")
+    } else {
+        format!("seen {calls}")
+    }
+}
+
 /// Counters, in one line.
-pub(super) fn totals(counts: Option<&Counts>) -> String {
+pub(super) fn totals(counts: Option<&Counts>, experiments: usize) -> String {
     let Counts { seen, chosen, applied, skipped, not_applicable } =
         counts.copied().unwrap_or_default();
+    let seen = self::seen(seen, experiments);
     format!(
-        "seen {seen}, chosen {chosen}, applied {applied}, skipped {skipped}, not applicable {not_applicable}"
+        "{seen}, chosen {chosen}, applied {applied}, skipped {skipped}, not applicable {not_applicable}"
     )
 }
 

@@ -10,6 +10,7 @@ mod picture;
 mod plain;
 mod report;
 mod resume;
+mod settled;
 mod show;
 mod start;
 mod stop;

@@ -27,16 +27,22 @@ pub(super) fn sentence(session: &Session, look: Look) -> String {
 pub(super) fn line(session: &Session) -> String {
     let Counts { seen, chosen, applied, skipped, not_applicable } =
         session.counts.unwrap_or_default();
+    let seen = counters::seen(seen, session.experiments.len());
     let budget = session.budget.unwrap_or_default();
     let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
     let verdict = stop.map(|stop| format!("; {}", stop::verdict(stop))).unwrap_or_default();
     format!(
-        "{}: applied {applied} of {}, seen {seen}, chosen {chosen}, skipped {skipped}, not applicable {not_applicable}, \
-         in use {}{verdict}",
+        "{}: applied {applied} of {}, {seen}, chosen {chosen}, skipped {skipped}, not applicable {not_applicable}, \
+         permits in use {}{verdict}",
         state(session.state),
         budget.budget,
         budget.outstanding,
     )
+}
+
+/// Counters of calls, in one line.
+pub(super) fn totals(session: &Session) -> String {
+    counters::totals(session.counts.as_ref(), session.experiments.len())
 }
 
 /// What a person watches: state, permits, counters by experiment and tenant, the stop.
@@ -52,11 +58,14 @@ pub(super) fn live(session: &Session, now: Timestamp, look: Look) -> String {
     }
     let permits = fields(look, &[("permits", counters::permits(session.budget.as_ref()))]);
     let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
+    let experiments = counters::experiments(&session.experiments, look);
+    let legend = counters::legend(&[&experiments]);
     pages([
         text,
         permits,
-        counters::experiments(&session.experiments, look),
+        experiments,
         counters::tenants(&session.tenants, look),
+        legend,
         stop.map(|stop| stop::draw(stop, look)).unwrap_or_default(),
     ])
 }
@@ -65,7 +74,7 @@ pub(super) fn live(session: &Session, now: Timestamp, look: Look) -> String {
 pub(super) fn ended(session: &Session, look: Look) -> String {
     let stop = session.stop.clone().unwrap_or_default();
     let head = format!("{}  {}\n", look.paint.strong(&session.name), painted_state(session, look));
-    let counts = fields(look, &[("calls", counters::totals(session.counts.as_ref()))]);
+    let counts = fields(look, &[("calls", totals(session))]);
     pages([format!("{head}{counts}"), stop::draw(&stop, look)])
 }
 
@@ -82,17 +91,22 @@ pub(super) fn whole(session: &Session, look: Look) -> String {
             ("started", moment(session.start_time.as_ref())),
             ("ended", moment(session.end_time.as_ref())),
             ("ends by", moment(session.deadline.as_ref())),
-            ("seed", session.seed.to_string()),
             ("permits", counters::permits(session.budget.as_ref())),
-            ("calls", counters::totals(session.counts.as_ref())),
+            ("calls", totals(session)),
         ],
     );
     let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
+    let (experiments, agents) = (
+        counters::experiments(&session.experiments, look),
+        counters::agents(&session.agents, look),
+    );
+    let legend = counters::legend(&[&experiments, &agents]);
     pages([
         facts,
-        counters::experiments(&session.experiments, look),
+        experiments,
         counters::tenants(&session.tenants, look),
-        counters::agents(&session.agents, look),
+        agents,
+        legend,
         counters::traces(session.traces.as_ref(), look),
         stop.map(|stop| stop::draw(stop, look)).unwrap_or_default(),
     ])

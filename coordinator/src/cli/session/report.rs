@@ -2,9 +2,10 @@
 
 use comfy_table::Cell;
 use squall_proto::wire::v1::timeline_sample::What;
-use squall_proto::wire::v1::{GetReportRequest, Report, TimelineSample};
+use squall_proto::wire::v1::{Counts, GetReportRequest, Report, Session, TimelineSample};
 
 use super::picture::{self, pages};
+use super::settled;
 use crate::cli::Global;
 use crate::cli::client::request;
 use crate::cli::counters;
@@ -45,12 +46,16 @@ impl Args {
 
 fn draw(report: &Report, most: usize, look: Look) -> String {
     let abort = report.abort.as_ref().filter(|stop| stop::is_one(stop));
+    let (experiments, agents) =
+        (counters::experiments(&report.experiments, look), counters::agents(&report.agents, look));
+    let legend = counters::legend(&[&experiments, &agents]);
     pages([
         head(report, look),
         report.bounds.iter().map(|bound| format!("- {bound}\n")).collect(),
-        counters::experiments(&report.experiments, look),
+        experiments,
         counters::tenants(&report.tenants, look),
-        counters::agents(&report.agents, look),
+        agents,
+        legend,
         calls(&report.samples, most, look),
         abort.map(|stop| stop::draw(stop, look)).unwrap_or_default(),
     ])
@@ -72,7 +77,9 @@ fn head(report: &Report, look: Look) -> String {
             ("affected", affected),
             ("overshoot", overshoot),
             ("permits", counters::permits(report.budget.as_ref())),
-            ("calls", counters::totals(session.counts.as_ref())),
+            ("calls", picture::totals(&session)),
+            ("skipped", skipped(&session)),
+            ("in doubt", settled::doubt(&session)),
         ],
     );
     format!(
@@ -80,6 +87,19 @@ fn head(report: &Report, look: Look) -> String {
         picture::sentence(&session, look),
         counters::traces(session.traces.as_ref(), look)
     )
+}
+
+/// Why fewer calls were affected than the draw chose; empty where none passed for that.
+fn skipped(session: &Session) -> String {
+    let Counts { chosen, skipped, .. } = session.counts.unwrap_or_default();
+    let safety = session.spec.as_ref().and_then(|spec| spec.safety.as_ref());
+    match (skipped, safety.and_then(|safety| safety.max_outstanding)) {
+        (0, _) => String::new(),
+        (_, None) => format!("{skipped} of {chosen} chosen calls passed for want of a permit"),
+        (_, Some(most)) => format!(
+            "{skipped} of {chosen} chosen calls passed for want of a permit (max_outstanding: {most} at once, in all shims)"
+        ),
+    }
 }
 
 fn calls(samples: &[TimelineSample], most: usize, look: Look) -> String {

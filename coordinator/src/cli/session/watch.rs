@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use squall_proto::wire::v1::Session;
 use tokio::time::timeout;
 
+use super::settled::{self, settled};
 use super::{Follow, picture};
 use crate::cli::Global;
+use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::name::Named;
 use crate::cli::screen::{Look, Screen};
@@ -20,7 +22,8 @@ const DRAW_EVERY: Duration = Duration::from_secs(1);
 /// Shows a session live, until it has ended and its stop is proven
 ///
 /// On a terminal a table that is drawn anew, else a line for each change; with --output json a line with the whole
-/// session for each change. Goes on through restarts of the coordinator.
+/// session for each change. Goes on through restarts of the coordinator. At the end it waits up to 3 s for the last
+/// reports of the shims.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall session watch first
@@ -34,24 +37,49 @@ impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let name = self.session.resolve(global)?.to_string();
         let screen = global.screen();
-        let mut follow = Follow::new(global.client()?, &name);
-        if screen.is_live() {
-            return redraw(&mut follow, screen.look()).await;
+        let client = global.client()?;
+        let follow = Follow::new(client.clone(), &name);
+        let last = if screen.is_live() {
+            redraw(follow, client, screen.look()).await?
+        } else {
+            lines(follow, client, screen).await?
+        };
+        match last.as_ref().map(settled::doubt) {
+            Some(doubt) if !doubt.is_empty() => screen.note(&doubt),
+            Some(_) | None => {}
         }
-        let mut last = String::new();
-        let mut newest = None;
-        while let Some(session) = follow.next().await? {
-            let line = picture::line(&session);
-            if screen.is_for_programs() || line != last {
-                screen.piece(&session, |_, _| {
-                    format!("{} {line}", now().strftime("%H:%M:%S%.3fZ"))
-                })?;
-            }
-            last = line;
-            newest = Some(session);
-        }
-        newest.map_or(Ok(()), |session| proof(&session, screen))
+        Ok(())
     }
+}
+
+/// A line for each change, the last counts among them.
+async fn lines(
+    mut follow: Follow,
+    client: Client,
+    screen: Screen,
+) -> Result<Option<Session>, Failure> {
+    let mut last = String::new();
+    let mut newest = None;
+    while let Some(session) = follow.next().await? {
+        last = line(&session, &last, screen)?;
+        newest = Some(session);
+    }
+    let Some(ended) = newest else { return Ok(None) };
+    let session = settled(client, ended.clone()).await?;
+    if session != ended {
+        line(&session, &last, screen)?;
+    }
+    proof(&session, screen)?;
+    Ok(Some(session))
+}
+
+/// Prints what differs from the last line; programs get every change.
+fn line(session: &Session, last: &str, screen: Screen) -> Result<String, Failure> {
+    let line = picture::line(session);
+    if screen.is_for_programs() || line != last {
+        screen.piece(session, |_, _| format!("{} {line}", now().strftime("%H:%M:%S%.3fZ")))?;
+    }
+    Ok(line)
 }
 
 /// How the session was stopped, for people: programs have it in the last line.
@@ -64,7 +92,11 @@ fn proof(session: &Session, screen: Screen) -> Result<(), Failure> {
     }
 }
 
-async fn redraw(follow: &mut Follow, look: Look) -> Result<(), Failure> {
+async fn redraw(
+    mut follow: Follow,
+    client: Client,
+    look: Look,
+) -> Result<Option<Session>, Failure> {
     let view = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
     view.set_style(ProgressStyle::with_template("{msg}").expect("the template is well-formed"));
     let mut newest: Option<Session> = None;
@@ -83,8 +115,13 @@ async fn redraw(follow: &mut Follow, look: Look) -> Result<(), Failure> {
             view.set_message(picture::live(session, now(), look));
         }
     }
+    if let Some(ended) = newest {
+        let session = settled(client, ended).await?;
+        view.set_message(picture::live(&session, now(), look));
+        newest = Some(session);
+    }
     view.abandon();
-    Ok(())
+    Ok(newest)
 }
 
 fn now() -> Timestamp {

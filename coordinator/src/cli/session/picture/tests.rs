@@ -92,7 +92,11 @@ fn spec() -> SessionSpec {
             experiment(all_defaults, None, None),
         ],
         target: None,
-        safety: Some(SafetySpec { max_affected_requests: Some(20), ..SafetySpec::default() }),
+        safety: Some(SafetySpec {
+            max_affected_requests: Some(20),
+            max_outstanding: Some(2),
+            ..SafetySpec::default()
+        }),
     }
 }
 
