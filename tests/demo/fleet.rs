@@ -1,6 +1,6 @@
 //! 24 agents under three tenants, each a process with servers of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use squall_proto::wire::v1::StopReport;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::assignment::{Assignment, Craft, Temper};
+use crate::live::say;
 use crate::process::signal;
 use crate::stage::Stage;
 use crate::workshop::Workshop;
@@ -75,6 +77,7 @@ impl Fleet {
                 let member = Member { process, temper: assignment.temper };
                 fleet.agents.insert(assignment.name.clone(), member);
             }
+            say(&format!("    {} of {} agents are ready", fleet.len(), assignments.len()));
         }
         Ok(fleet)
     }
@@ -82,6 +85,14 @@ impl Fleet {
     /// Agents in all.
     pub(crate) fn len(&self) -> usize {
         self.agents.len()
+    }
+
+    /// Agents that had nothing to stop: they held no permit when the session was aborted.
+    pub(crate) fn held_nothing(&self, stop: &StopReport) -> usize {
+        let confirmed = stop.confirmed.iter().map(|holder| holder.shim.as_str());
+        let absent = stop.out_of_contact.iter().map(|holder| holder.shim.as_str());
+        let holders: BTreeSet<&str> = confirmed.chain(absent).collect();
+        self.agents.keys().filter(|agent| !holders.contains(agent.as_str())).count()
     }
 
     /// How each agent deals with trouble.

@@ -58,7 +58,7 @@ fn counters(session: &Session) -> String {
         .map(|tenant| format!("{} {}", tenant.tenant, tenant.counts.unwrap_or_default().applied))
         .collect();
     format!(
-        "    applied {applied:>2} of {budget}   chosen {chosen:>3}, passed for want of a permit {skipped:>3}   {}",
+        "    applied {applied:>2} of {budget}   chosen {chosen:>3}, skipped for want of a permit {skipped:>3}   {}",
         tenants.join(", ")
     )
 }

@@ -71,7 +71,7 @@ async fn run(workshop: &Workshop) -> Result<Verdict> {
     let mut stage = Stage::set(workshop).await?;
     say("The agents start, each with a real MCP server of its own.");
     let fleet = Fleet::start(workshop, &stage).await?;
-    say(&format!("{} agents are at work.", fleet.len()));
+    say("All are at work.");
     let mut operator = Operator::create(&stage.api_url()).await?;
     say(&format!("Session {} is created.", operator.session_name()));
 

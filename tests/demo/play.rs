@@ -51,6 +51,8 @@ pub(crate) struct Played {
     pub(crate) recovered: Duration,
     /// The stop when it was proven, the frozen agent still frozen.
     pub(crate) stop: StopReport,
+    /// Agents that held no permit then.
+    pub(crate) held_nothing: usize,
 }
 
 /// The operator at work on a fleet.
@@ -93,7 +95,9 @@ impl Play<'_> {
         sleep(AFTERMATH).await;
         let absent = Frozen { agent, from_ns, to_ns };
         frozen.push(absent.clone());
-        Ok(Played { frozen, absent, session_ns: (started_ns, aborted_ns), killed, recovered, stop })
+        let session_ns = (started_ns, aborted_ns);
+        let held_nothing = self.fleet.held_nothing(&stop);
+        Ok(Played { frozen, absent, session_ns, killed, recovered, stop, held_nothing })
     }
 
     /// Waits for a moment in which no delay can be cut short.
@@ -163,7 +167,10 @@ impl Play<'_> {
         let proven = self.operator.until("the proof", is_proven).await?;
         let stop = proven.stop.context("a proven stop without a report")?;
         let (confirmed, absent) = (stop.confirmed.len(), stop.out_of_contact.len());
-        say(&format!("All stopped, proven: {confirmed} confirmed, {absent} out of contact."));
+        let rest = self.fleet.held_nothing(&stop);
+        say(&format!(
+            "All stopped, proven: {confirmed} confirmed, {absent} out of contact, {rest} held nothing."
+        ));
         Ok(stop)
     }
 }

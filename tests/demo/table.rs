@@ -6,6 +6,18 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::verdict::{Row, Verdict};
 
+/// What the words in the tables mean. Those of agents are the ones of report.json.
+const LEGEND: &str = "\
+seen            calls that an experiment's target matches, counted by each experiment
+chosen          seen calls that the draw picked: each is applied, skipped, or not applicable
+applied         the fault reached the agent
+skipped         no permit was in hand: the call passed unchanged
+not applicable  a permit was in hand, but the fault could not be applied to this call
+fragile         agents with one try, no time-out and no second way
+hardened        agents with retries, time-outs, a second way, and a look at each result
+degraded        rounds of work that ended with something second best
+failed          rounds of work that were given up";
+
 /// The verdict as tables and sentences.
 pub(crate) fn text(verdict: &Verdict) -> String {
     let Verdict { budget, applied, referee_applied, overshoot, .. } = verdict;
@@ -15,6 +27,7 @@ pub(crate) fn text(verdict: &Verdict) -> String {
         rows("experiment", &verdict.by_experiment).to_string(),
         rows("tenant", &verdict.by_tenant).to_string(),
         work(verdict).to_string(),
+        LEGEND.to_owned(),
         String::new(),
         format!(
             "affected calls     {applied} by Squall, {referee_applied} by the referee, {budget} allowed, {overshoot} too many"
@@ -25,10 +38,11 @@ pub(crate) fn text(verdict: &Verdict) -> String {
         ),
         format!("coordinator        killed, back and whole after {} ms", verdict.recovered_ms),
         format!(
-            "abort              {} confirmed within {}, {} out of contact, proven after {} ({})",
+            "abort              {} confirmed within {}, {} out of contact, {} held nothing; proven after {} ({})",
             abort.confirmed,
             milliseconds(abort.accepted_to_last_inert_ms),
             abort.out_of_contact,
+            abort.held_nothing,
             milliseconds(abort.accepted_to_proven_ms),
             abort.proven_by,
         ),
@@ -43,7 +57,7 @@ pub(crate) fn text(verdict: &Verdict) -> String {
 }
 
 fn rows<'a>(what: &str, rows: impl IntoIterator<Item = (&'a String, &'a Row)>) -> Table {
-    let mut table = table(&[what, "seen", "chosen", "applied", "no permit", "not applicable"]);
+    let mut table = table(&[what, "seen", "chosen", "applied", "skipped", "not applicable"]);
     for (name, row) in rows {
         let Row { seen, chosen, applied, skipped, not_applicable } = row;
         table.add_row(cells(name, [seen, chosen, applied, skipped, not_applicable]));
@@ -52,7 +66,7 @@ fn rows<'a>(what: &str, rows: impl IntoIterator<Item = (&'a String, &'a Row)>) -
 }
 
 fn work(verdict: &Verdict) -> Table {
-    let mut table = table(&["agents", "good", "second best", "given up"]);
+    let mut table = table(&["agents", "good", "degraded", "failed"]);
     for (temper, work) in &verdict.agents {
         let name = format!("{temper:?}").to_lowercase();
         table.add_row(cells(&name, [&work.good, &work.degraded, &work.failed]));

@@ -75,6 +75,8 @@ pub(crate) struct Abort {
     pub(crate) confirmed: usize,
     /// Holders of permits that could not.
     pub(crate) out_of_contact: usize,
+    /// Agents that held no permit, and so had nothing to confirm.
+    pub(crate) held_nothing: usize,
     /// Calls that were affected after their shim had to be inert, by the referee.
     pub(crate) injections_after_inert: usize,
     /// Whether the stop is proven.
@@ -191,6 +193,7 @@ impl Evidence<'_> {
             accepted_to_proven_ms: after_ms(proven_ns),
             confirmed: stop.confirmed.len(),
             out_of_contact: stop.out_of_contact.len(),
+            held_nothing: self.played.held_nothing,
             injections_after_inert: self.judgement.affected.iter().filter(late).count(),
             proven: stop.stage() == v1::StopStage::StoppedProven,
             proven_by: stop.proven_by().as_str_name().to_owned(),

@@ -16,6 +16,7 @@ fn kept() -> Verdict {
             accepted_to_proven_ms: Some(4500),
             confirmed: 19,
             out_of_contact: 1,
+            held_nothing: 4,
             injections_after_inert: 0,
             proven: true,
             proven_by: "PROVEN_BY_TIME".to_owned(),
