@@ -205,6 +205,17 @@ async fn garbage_in_a_sessions_log_stops_that_session_alone() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_under_garbage_is_refused_with_the_reason_and_another_is_free() -> Result<()> {
+    let (_server, _site, replica, client) = house().await?;
+    throw(&client, &Subject::SessionLog { session: key("main") }.to_string()).await?;
+    let error = replica.create(&key("main"), spec("planner")).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("acme/sessions/main") && told.contains("choose another id"), "{told}");
+    replica.create(&key("other"), spec("planner")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_where_a_halt_may_have_been_stops_everything_and_says_which_record_it_was()
 -> Result<()> {
     let levers = subjects()?.into_iter().filter(|subject| harm(subject) == Harm::Everything);

@@ -14,6 +14,11 @@ pub enum Rejection {
     /// The id is taken.
     #[error("session {0} exists already")]
     SessionExists(SessionKey),
+    /// The log holds records under the id that belong to no session: unreadable ones, or the end of one that it has forgotten.
+    #[error(
+        "the log holds records under {0} that belong to no session (unreadable ones, or the end of an expired one), so that none can be created there until they expire, 30 days after the newest; choose another id"
+    )]
+    NameHasStrays(SessionKey),
     /// The state doesn't allow it.
     #[error("the session is {}; {command:?} needs {needs}", .phase.name())]
     WrongPhase {

@@ -16,6 +16,11 @@ use crate::session::Session;
 /// How often, by the log's own time, the fold looks for sessions that the log has forgotten: they may as well stay for an
 /// hour after [`LOG_KEEPS`], and a look costs a walk over all of them.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// Most names that are kept from being used because the log holds records of no session under them. Ends of sessions whose
+/// beginning expired are those of a day or so out of [`LOG_KEEPS`], about 3,000 where 100,000 sessions fill it; the rest is
+/// garbage, which must fill neither the memory nor a snapshot. What comes beyond is only counted: who wants such a name
+/// loses the race for its subject, and is told that no answer came.
+const STRAYS_MAX: usize = 10_000;
 
 /// One entry of the log that the fold cares about.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +65,8 @@ pub struct World {
     /// Records on session subjects that have no session: their first record is gone. On a log that is older than what it
     /// keeps a few are usual, the ends of sessions whose beginning expired.
     pub orphans: u64,
+    /// Names whose subject holds such records, with the time at which the newest was stored.
+    strays: BTreeMap<SessionKey, UnixMillis>,
 }
 
 impl World {
@@ -86,15 +93,16 @@ impl World {
         applied
     }
 
-    /// Drops sessions that are over for certain and whose records have all expired: the log holds nothing of them any
-    /// more, and whoever replays it doesn't know them either. Only the log's own times decide, so that equal prefixes
-    /// fold to equal states.
+    /// Drops sessions that are over for certain, and names without a session, whose records have all expired: the log holds
+    /// nothing of them any more, and whoever replays it doesn't know them either. Only the log's own times decide, so that
+    /// equal prefixes fold to equal states.
     fn forget(&mut self) -> Vec<SessionKey> {
         if self.time.since(self.looked) < FORGET_EVERY {
             return Vec::new();
         }
         self.looked = self.time;
         let now = self.time;
+        self.strays.retain(|_, stored| now.since(*stored) < LOG_KEEPS);
         let expired =
             |session: &Session| session.is_over() && now.since(session.stored) >= LOG_KEEPS;
         self.sessions.extract_if(.., |_, session| expired(session)).map(|(key, _)| key).collect()
@@ -108,10 +116,7 @@ impl World {
         why: &str,
         applied: &mut Applied,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else {
-            self.orphans += 1;
-            return;
-        };
+        let Some(session) = self.sessions.get_mut(key) else { return self.fold_stray(key) };
         let was_damaged = session.damage.is_some();
         session.revision = sequence;
         session.stored = self.time;
@@ -135,11 +140,11 @@ impl World {
         match self.sessions.get_mut(key) {
             Some(session) => session.evolve(sequence, record, hash),
             None => match Session::create(key.clone(), sequence, record, hash) {
-                Some(session) => drop(self.sessions.insert(key.clone(), session)),
-                None => {
-                    self.orphans += 1;
-                    return;
+                Some(session) => {
+                    self.strays.remove(key);
+                    self.sessions.insert(key.clone(), session);
                 }
+                None => return self.fold_stray(key),
             },
         }
         let halted = self.latch(key);
@@ -154,6 +159,15 @@ impl World {
             self.stopped(sequence, tenants, applied);
         } else if changes {
             self.changed(sequence, tenants, applied);
+        }
+    }
+
+    /// A record of no session: its name can't be used as long as the log holds it, since a first record expects an empty
+    /// subject, and since whoever still knows the session that it ends would find it created twice.
+    fn fold_stray(&mut self, key: &SessionKey) {
+        self.orphans += 1;
+        if self.strays.len() < STRAYS_MAX || self.strays.contains_key(key) {
+            self.strays.insert(key.clone(), self.time);
         }
     }
 
@@ -270,6 +284,12 @@ impl World {
     #[must_use]
     pub fn session(&self, key: &SessionKey) -> Option<&Session> {
         self.sessions.get(key)
+    }
+
+    /// Whether the log holds records under this name that belong to no session.
+    #[must_use]
+    pub fn has_strays(&self, key: &SessionKey) -> bool {
+        self.strays.contains_key(key)
     }
 
     /// All sessions, by tenant and id.

@@ -135,6 +135,9 @@ fn rejected(subject: &str, rejection: &Rejection, message: &str) -> Status {
         Rejection::SessionExists(key) => {
             detailed(Code::AlreadyExists, message, "SESSION_EXISTS", session(key))
         }
+        Rejection::NameHasStrays(key) => {
+            detailed(Code::AlreadyExists, message, "SESSION_NAME_UNUSABLE", session(key))
+        }
         Rejection::WrongPhase { .. } => failed("WRONG_STATE"),
         Rejection::RequestReused { before, .. } => {
             let problem = format!("was used before, for {before:?}; a new command needs a new id");

@@ -255,7 +255,9 @@ fn next(status: &Status) -> Option<String> {
     let Some(info) = details.error_info() else { return not_ours(status) };
     let advice = match info.reason.as_str() {
         "SESSION_NOT_FOUND" => "`squall session list` shows the sessions that are there",
-        "SESSION_EXISTS" => "give another id with --id, or none to get a new one",
+        "SESSION_EXISTS" | "SESSION_NAME_UNUSABLE" => {
+            "give another id with --id, or none to get a new one"
+        }
         "WRONG_STATE" => "`squall session show` tells the session's state",
         "REQUEST_ID_REUSED" => "leave --request-id out, or give a new one",
         "HALT_ENGAGED" => {

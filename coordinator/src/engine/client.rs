@@ -316,6 +316,9 @@ impl Engine {
         if self.world.session_count() >= SESSIONS_MAX {
             return Err(Rejection::TooManySessions(SESSIONS_MAX));
         }
+        if self.world.has_strays(key) {
+            return Err(Rejection::NameHasStrays(key.clone()));
+        }
         // Two creates that run at the same time are ordered by nothing: only what is folded is found.
         if self.listing.made_by(&key.tenant, &order.request).is_some() {
             return Err(Rejection::RequestReused {

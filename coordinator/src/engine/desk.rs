@@ -25,6 +25,11 @@ const JOBS_MAX: usize = 2 * RECORD_EVENTS_MAX;
 const STOPS_MAX: usize = RECORD_EVENTS_MAX;
 /// A request that could not be answered for this long is told to come back; shims repeat theirs long before.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Rest after an append that got no position twice in a row, doubled each further time: a tick. The first one is decided again
+/// at once, since another replica may have won by chance.
+const REST_MIN: Duration = Duration::from_millis(50);
+/// Longest rest: whatever the cause, a try and its barrier a second cost the log nothing, and who waits still sees several.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// A subject of the log that is written by compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +80,8 @@ pub(super) enum Work {
 pub(super) struct Desk {
     jobs: VecDeque<Job>,
     flight: Option<Flight>,
+    /// Appends in a row that got no position.
+    lost: u32,
     /// A shim keeps an abort that the log lacks.
     pub(super) reported: bool,
     /// The lever here is to be appended once more, before the log forgets it.
@@ -96,6 +103,12 @@ impl Desk {
         self.flight = Some(Flight::Sent);
     }
 
+    /// The append got no position.
+    fn lose(&mut self, now: Now, after: Need) {
+        self.lost = self.lost.saturating_add(1);
+        self.flight = Some(Flight::Unclear { after, until: now.boot.plus(rest(self.lost)) });
+    }
+
     /// What renews the lever here, if it still has to be.
     pub(super) fn renewal(&mut self, lever: &Lever, now: Now) -> Option<Recorded<LeverEvent>> {
         let renewal = lever.renewal(now.wall).filter(|_| self.renewing).map(own);
@@ -113,12 +126,18 @@ impl Desk {
     }
 }
 
+/// Rest after so many appends in a row that got no position.
+fn rest(lost: u32) -> Duration {
+    let doublings = lost.checked_sub(2);
+    doublings.map_or(Duration::ZERO, |n| REST_MAX.min(REST_MIN * 2_u32.saturating_pow(n)))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flight {
     /// Sent; it comes back through the log.
     Sent,
-    /// No clear answer: after this barrier the fold tells whether it is in the log.
-    Unclear(Need),
+    /// No clear answer: after this barrier the fold tells whether it is in the log. Nothing is tried again before `until`.
+    Unclear { after: Need, until: BootNanos },
 }
 
 /// What the folded state says to a job.
@@ -163,6 +182,7 @@ impl Engine {
     pub(super) fn landed(&mut self, place: &Place) {
         if let Some(desk) = self.desks.get_mut(place) {
             desk.flight = None;
+            desk.lost = 0;
             desk.renewing = false;
         }
     }
@@ -173,7 +193,7 @@ impl Engine {
             AppendFailure::Conflict | AppendFailure::Unclear => {
                 let need = self.barriers.need();
                 if let Some(desk) = self.desks.get_mut(place) {
-                    desk.flight = Some(Flight::Unclear(need));
+                    desk.lose(now, need);
                 }
                 self.send_barrier(now);
             }
@@ -210,7 +230,7 @@ impl Engine {
         let unmet = |need: &Need| !self.barriers.met(*need);
         self.proofs.values().any(|clock| clock.passed.is_none())
             || self.desks.values().any(|desk| {
-                matches!(&desk.flight, Some(Flight::Unclear(need)) if unmet(need))
+                matches!(&desk.flight, Some(Flight::Unclear { after, .. }) if unmet(after))
                     || desk.jobs.iter().any(
                         |job| matches!(&job.work, Work::Close(_, _, Some(need)) if unmet(need)),
                     )
@@ -223,7 +243,10 @@ impl Engine {
             .desks
             .iter_mut()
             .filter_map(|(place, desk)| {
-                let passed = matches!(desk.flight, Some(Flight::Unclear(need)) if self.barriers.met(need));
+                let passed = matches!(
+                    desk.flight,
+                    Some(Flight::Unclear { after, until }) if self.barriers.met(after) && now.boot >= until
+                );
                 if passed {
                     desk.flight = None;
                 }

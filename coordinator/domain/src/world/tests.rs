@@ -260,6 +260,7 @@ fn a_record_that_can_not_be_read_damages_its_session_and_no_other() {
     let other = SessionKey { session: SessionId::new("other").unwrap(), ..key.clone() };
     assert!(garbage(&mut scenario, &other).sessions.is_empty());
     assert_eq!((scenario.session().phase, scenario.world.orphans), (Phase::Running, 1));
+    assert!(scenario.world.has_strays(&other) && !scenario.world.has_strays(&key));
     assert_eq!(garbage(&mut scenario, &key).plan_changed, tenants(&[ACME]));
     let session = scenario.session();
     assert_eq!((session.phase, session.revision), (Phase::LogDamaged, 4));
@@ -299,4 +300,9 @@ fn a_record_without_its_session_is_counted_and_changes_nothing() {
     let applied = scenario.fold_record(record);
     assert!(applied.sessions.is_empty() && applied.plan_changed.is_empty());
     assert_eq!((scenario.world.orphans, scenario.world.session_count()), (1, 1));
+    assert!(scenario.world.has_strays(&scenario.key));
+    // Somebody wrote a first record behind it all the same.
+    scenario.fold([created(&strict(50))]);
+    assert!(!scenario.world.has_strays(&scenario.key));
+    assert_eq!((scenario.session().phase, scenario.world.session_count()), (Phase::Draft, 2));
 }

@@ -40,6 +40,7 @@ fn all() -> Vec<Error> {
         order(OrderError::TimedOut("5 s".into())),
         rejected(Rejection::NoSession(key())),
         rejected(Rejection::SessionExists(key())),
+        rejected(Rejection::NameHasStrays(key())),
         rejected(Rejection::WrongPhase {
             command: CommandKind::Resume,
             phase: Phase::Running,
@@ -113,6 +114,8 @@ DeadlineExceeded OUTCOME_UNKNOWN: no answer in time (5 s); repeat the command wi
 NotFound SESSION_NOT_FOUND: there is no session tenants/acme/sessions/s1
   squall.v1.Session tenants/acme/sessions/s1
 AlreadyExists SESSION_EXISTS: session tenants/acme/sessions/s1 exists already
+  squall.v1.Session tenants/acme/sessions/s1
+AlreadyExists SESSION_NAME_UNUSABLE: the log holds records under tenants/acme/sessions/s1 that belong to no session (unreadable ones, or the end of an expired one), so that none can be created there until they expire, 30 days after the newest; choose another id
   squall.v1.Session tenants/acme/sessions/s1
 FailedPrecondition WRONG_STATE: the session is running; Resume needs paused
   WRONG_STATE tenants/acme/sessions/s1: the session is running; Resume needs paused

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_domain::event::Hash;
+use squall_domain::event::{Event, Hash, Record, Recorded, Totals};
 use squall_domain::evidence::Archive;
 use squall_domain::lever::{Lever, Scope};
 use squall_domain::session::{ClientCommand, Session};
@@ -255,6 +255,26 @@ impl Bench {
         let time = self.now.wall;
         self.engines[0]
             .handle(self.now, Input::Logged { sequence, time, append: None, entry, hash });
+        self.settle();
+    }
+
+    /// The log holds a record of the main session whose first one is gone; the replicas read it if it is `seen`.
+    pub(super) fn stray(&mut self, seen: bool) {
+        let record = Record {
+            append: AppendId([4; 16]),
+            at: self.now.wall,
+            previous: Hash::default(),
+            totals: Totals::default(),
+            events: vec![Recorded { command: None, event: Event::Paused }],
+        };
+        self.log.push((record.append, Write::Session(key(), 0, record)));
+        self.times.push(self.now.wall);
+        for index in 0..self.engines.len() {
+            if seen {
+                let record = self.logged(self.log.len() - 1);
+                self.engines[index].handle(self.now, record);
+            }
+        }
         self.settle();
     }
 

@@ -1,6 +1,7 @@
 //! What outlives the log's records, and what goes with them.
 
 use squall_domain::lever::{Lever, Scope};
+use squall_domain::rejection::Rejection;
 use squall_domain::session::Phase;
 use squall_proto::vocabulary::limits::LOG_KEEPS;
 use squall_proto::vocabulary::time::UnixMillis;
@@ -113,4 +114,40 @@ fn a_session_is_forgotten_with_its_records_and_its_name_is_free_again() {
     let token = bench.create(spec(5));
     assert!(bench.ordered(token).expect("no answer").is_ok());
     assert_eq!(bench.session().phase, Phase::Draft);
+}
+
+/// The end of a session whose beginning expired before any replica read it.
+#[test]
+fn a_name_under_which_the_log_holds_records_of_no_session_is_refused_at_once_until_they_expire() {
+    let mut bench = Bench::new();
+    let late = bench.join();
+    bench.stray(true);
+    let later = bench.join();
+    for replica in [late, later] {
+        assert_eq!(bench.engines[0].world(), bench.engines[replica].world());
+    }
+    let before = bench.log.len();
+    let token = bench.create(spec(5));
+    let refusal = bench.ordered(token).expect("no answer").unwrap_err();
+    assert!(matches!(refusal, OrderError::Rejected(Rejection::NameHasStrays(_))), "{refusal}");
+    assert_eq!(bench.log.len(), before, "something was written for it");
+    bench.leap(LOG_KEEPS + HOUR);
+    bench.expire(bench.log.len());
+    bench.create_named("other", spec(5));
+    let token = bench.create(spec(5));
+    assert!(bench.ordered(token).expect("no answer").is_ok());
+}
+
+#[test]
+fn who_loses_every_race_for_a_subject_rests_and_does_not_fill_the_log_with_barriers() {
+    let mut bench = Bench::new();
+    // The subject is not what any replica thinks.
+    bench.stray(false);
+    let before = bench.log.len();
+    let token = bench.create(spec(5));
+    bench.pass(Duration::from_secs(10));
+    let answer = bench.ordered(token);
+    assert!(matches!(answer, Some(Err(OrderError::TimedOut(_)))), "{answer:?}");
+    let barriers = bench.log.len() - before;
+    assert!(barriers < 40, "{barriers} barriers in 10 s");
 }

@@ -1,5 +1,6 @@
 //! What the log forgets after a month, and what must not be lost with it.
 
+use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::limits::LOG_KEEPS;
 use squall_proto::vocabulary::time::UnixMillis;
 
@@ -104,4 +105,39 @@ fn the_renewal_of_a_released_lever_stops_nothing() {
     let applied = scenario.pull(&Scope::Fleet, LeverEvent::Renewed { engaged: None });
     assert!(applied.sessions.is_empty() && applied.plan_changed.is_empty());
     assert_eq!(scenario.session().phase, Phase::Running);
+}
+
+/// Garbage under a name that no session has.
+fn garbage(scenario: &mut Scenario, name: &str, time: UnixMillis) -> SessionKey {
+    let key = SessionKey { session: name.parse().unwrap(), ..scenario.key.clone() };
+    let sequence = scenario.world.applied + 1;
+    let entry = super::Entry::Unreadable(key.clone(), "garbage".to_owned());
+    scenario.world.apply(sequence, time, &entry, super::hash(sequence));
+    key
+}
+
+#[test]
+fn a_name_with_records_of_no_session_is_free_when_the_newest_of_them_has_expired() {
+    let mut scenario = running();
+    let time = scenario.session().stored;
+    let key = garbage(&mut scenario, "gone", time);
+    let newest = time.plus(LOG_KEEPS / 2);
+    garbage(&mut scenario, "gone", newest);
+    let expires = newest.plus(LOG_KEEPS);
+    scenario.pass(UnixMillis(expires.0 - 1));
+    assert!(scenario.world.has_strays(&key));
+    // The next look is an hour of the log's time later.
+    scenario.pass(expires.plus(super::super::FORGET_EVERY));
+    assert!(!scenario.world.has_strays(&key));
+    assert_eq!(scenario.world.orphans, 2);
+}
+
+#[test]
+fn garbage_under_ever_new_names_does_not_fill_the_memory() {
+    let mut scenario = running();
+    let time = scenario.session().stored;
+    let max = super::super::STRAYS_MAX;
+    let keys: Vec<_> = (0..=max).map(|n| garbage(&mut scenario, &format!("n-{n}"), time)).collect();
+    let kept = keys.iter().filter(|key| scenario.world.has_strays(key)).count();
+    assert_eq!((kept, scenario.world.orphans), (max, max as u64 + 1));
 }
