@@ -83,7 +83,8 @@ fn draw(listed: &ListShimsResponse, look: Look) -> String {
         losses if losses.is_empty() => losses,
         losses => look.paint.bad(&losses),
     };
-    let told = [shims, hint, losses].into_iter().filter(|told| !told.is_empty());
+    let strays = strays(&listed.losses.unwrap_or_default());
+    let told = [shims, hint, losses, strays].into_iter().filter(|told| !told.is_empty());
     told.map(|told| format!("{}\n", told.trim_end())).collect::<Vec<_>>().join("\n")
 }
 
@@ -106,15 +107,24 @@ fn shared_names(shims: &[Shim]) -> String {
 
 /// What the coordinator could not take in, in one line; empty when it took in everything.
 fn losses(losses: &Losses) -> String {
-    let Losses { orphan_records, rows_refused, samples_lost } = losses;
+    let Losses { orphan_records: _, rows_refused, samples_lost } = losses;
     let told = [
-        (orphan_records, "records of the log that belong to no session"),
         (rows_refused, "rows of counters found no room (sums are too low)"),
         (samples_lost, "samples lost by shims (timelines have holes, counters don't)"),
     ];
     let told = told.iter().filter(|(count, _)| **count > 0);
     let told: Vec<_> = told.map(|(count, what)| format!("{count} {what}")).collect();
     if told.is_empty() { String::new() } else { format!("not taken in: {}", told.join("; ")) }
+}
+
+/// Records of no session, in one line; empty when there is none. No alarm: nothing that counts is lost with them.
+fn strays(losses: &Losses) -> String {
+    match losses.orphan_records {
+        0 => String::new(),
+        count => format!(
+            "{count} records of the log belong to no session: usual once the first ones have expired after 30 days, garbage before"
+        ),
+    }
 }
 
 fn row(shim: &Shim) -> Vec<Cell> {
@@ -175,12 +185,20 @@ mod tests {
     #[test]
     fn what_was_not_taken_in_is_told_and_nothing_is_told_of_zeros() {
         let none = Losses::default();
-        let some = Losses { orphan_records: 2, samples_lost: 7, ..none };
+        let some = Losses { rows_refused: 2, samples_lost: 7, ..none };
         let listed = |losses| ListShimsResponse { losses: Some(losses), ..Default::default() };
         assert!(!draw(&listed(none), Look::PLAIN).contains("not taken in"));
         let told = draw(&listed(some), Look::PLAIN);
-        assert!(told.contains("not taken in: 2 records"), "{told}");
-        assert!(told.contains("7 samples") && !told.contains("rows"), "{told}");
+        assert!(told.contains("not taken in: 2 rows"), "{told}");
+        assert!(told.contains("7 samples") && !told.contains("records"), "{told}");
+    }
+
+    #[test]
+    fn records_of_no_session_are_told_without_alarm() {
+        let losses = Some(Losses { orphan_records: 2, ..Losses::default() });
+        let told = draw(&ListShimsResponse { losses, ..Default::default() }, Look::PLAIN);
+        assert!(told.ends_with("expired after 30 days, garbage before\n"), "{told}");
+        assert!(told.contains("\n2 records") && !told.contains("not taken in"), "{told}");
     }
 
     #[test]
