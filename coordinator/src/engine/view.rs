@@ -61,10 +61,11 @@ pub struct FleetView {
     pub log_damage: Option<String>,
 }
 
-/// What the log and the shims said and a replica could not take in. All 0 as long as every count is whole.
+/// What the log and the shims said and a replica could not take in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Losses {
-    /// Records on subjects of sessions whose first record is gone, or never was one: they belong to no session.
+    /// Records on subjects of sessions whose first record is gone, or never was one: they belong to no session. Usual on a
+    /// log that is older than what it keeps.
     pub orphan_records: u64,
     /// Rows of counters that found no room: not 0 means that sums of a session are too low.
     pub rows_refused: u64,
