@@ -20,7 +20,6 @@ mod plan;
 mod record;
 mod report;
 mod request;
-mod seldom;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -52,7 +51,7 @@ use self::fleet::Fleet;
 use self::listing::Listing;
 use self::members::Members;
 use self::report::Reports;
-use self::seldom::Seldom;
+use crate::seldom::Seldom;
 
 /// What a replica is.
 #[derive(Clone, Debug)]

@@ -18,5 +18,6 @@ pub mod engine;
 pub mod fleet;
 pub mod journal;
 pub mod replica;
+mod seldom;
 pub mod server;
 pub mod session_file;

@@ -14,7 +14,7 @@ use squall_proto::vocabulary::plan::PlanVersion;
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::time::BootNanos;
 
-use self::obstacle::{can_apply, reasons};
+use self::obstacle::{can_apply, why_not};
 use super::view::ShimView;
 
 /// Most shims that are kept in mind: what one coordinator is built for, twice.
@@ -23,6 +23,8 @@ const SHIMS_MAX: usize = 200_000;
 const GONE_AFTER: Duration = HELLO_EVERY.saturating_mul(3);
 /// Most reasons that an error lists for one experiment; the rest is counted.
 const REASONS_MAX: usize = 5;
+/// Most that are counted: a large fleet says the same of one shim after the other.
+const REASONS_COUNTED: usize = 100;
 
 /// One connected shim.
 #[derive(Debug)]
@@ -121,16 +123,22 @@ impl Fleet {
         if covered.any(|(_, member)| can_apply(spec, experiment, &member.hello)) {
             return None;
         }
-        let reasons: BTreeSet<String> = self
-            .covered(session)
-            .flat_map(|(shim, member)| reasons(spec, experiment, shim, &member.hello))
-            .collect();
+        let mut reasons = BTreeSet::new();
+        for (shim, member) in self.covered(session) {
+            reasons.extend(why_not(spec, experiment, shim, &member.hello));
+            if reasons.len() > REASONS_COUNTED {
+                break;
+            }
+        }
         if reasons.is_empty() {
             let tenants: Vec<_> = session.tenants().iter().map(ToString::to_string).collect();
             return Some(format!("no shim of {} is connected", tenants.join(", ")));
         }
-        let more = reasons.len().saturating_sub(REASONS_MAX);
-        let more = if more == 0 { String::new() } else { format!("; and {more} more reasons") };
+        let more = match reasons.len() {
+            0..=REASONS_MAX => String::new(),
+            all @ ..=REASONS_COUNTED => format!("; and {} more reasons", all - REASONS_MAX),
+            _ => format!("; and more than {} more reasons", REASONS_COUNTED - REASONS_MAX),
+        };
         let reasons: Vec<_> = reasons.into_iter().take(REASONS_MAX).collect();
         Some(format!("{}{more}", reasons.join("; ")))
     }

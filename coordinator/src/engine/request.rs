@@ -163,7 +163,7 @@ impl Engine {
     }
 
     fn refuse_close(&mut self, now: Now, token: Token, holder: &Holder, why: &'static str) {
-        if let Some(times) = self.refused_closes.another(now.boot) {
+        if let Some(times) = self.refused_closes.another(now.boot.since(BootNanos::default())) {
             let Holder { tenant, shim, .. } = holder;
             tracing::warn!(%shim, %tenant, %why, times, "refused a close; the newest of as many");
         }

@@ -26,6 +26,7 @@ use crate::engine::{
 };
 use crate::fleet::bus::{Bus, Received, ReplyTo};
 use crate::journal::{Append, AppendError, Damage, Expected, Journal, TailEvent, codec};
+use crate::seldom::Seldom;
 
 /// How often time passes for the engine: its shortest interval is 200 ms.
 const TICK: Duration = Duration::from_millis(50);
@@ -71,6 +72,8 @@ struct Pump {
     replies: HashMap<Token, ReplyTo>,
     orders: HashMap<Token, Ordered>,
     queries: HashMap<Token, Asked>,
+    /// Evidence that is none.
+    garbage: Seldom,
     snapshots: Cadence,
     snapshot_at: (u64, BootNanos),
     /// The snapshot that is being written: one at a time, or a later one might lose against an earlier one.
@@ -112,6 +115,7 @@ impl Pump {
             replies: HashMap::new(),
             orders: HashMap::new(),
             queries: HashMap::new(),
+            garbage: Seldom::default(),
             snapshots,
             snapshot_at,
             saving: None,
@@ -222,7 +226,10 @@ impl Pump {
                         evidence: Box::new(evidence),
                     }),
                     Err(error) => {
-                        tracing::warn!(%tenant, %shim, %error, "dropped evidence that is none");
+                        let now = self.clock.now().boot.since(BootNanos::default());
+                        if let Some(messages) = self.garbage.another(now) {
+                            tracing::warn!(messages, %tenant, newest = %shim, %error, "dropped what is no evidence");
+                        }
                         None
                     }
                 }

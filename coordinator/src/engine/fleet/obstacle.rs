@@ -14,7 +14,7 @@ pub(super) fn can_apply(session: &SessionSpec, experiment: &Experiment, hello: &
 }
 
 /// Why it can't, each reason once.
-pub(super) fn reasons(
+pub(super) fn why_not(
     session: &SessionSpec,
     experiment: &Experiment,
     shim: &ShimId,

@@ -98,6 +98,13 @@ fn one_shim_that_can_is_enough_and_many_that_can_not_are_named_in_a_few_words() 
     }
     let why = start(&mut bench, draft(10)).unwrap_err();
     assert!(why.ends_with("; and 4 more reasons"), "{why}");
+    for n in 10..200 {
+        let shim = format!("shim-{n}");
+        bench.hears(&shim, Hello { max_delay_ms: 1, ..hello(&shim) });
+    }
+    let why = bench.command("many", ClientCommand::Start);
+    let why = bench.ordered(why).expect("no answer").unwrap_err().to_string();
+    assert!(why.ends_with("; and more than 95 more reasons"), "{why}");
     bench.hears("shim-9", hello("shim-9"));
     let again = bench.command("again", ClientCommand::Start);
     assert!(bench.ordered(again).expect("no answer").is_ok());
