@@ -33,8 +33,7 @@ use squall_domain::evidence::Archive;
 use squall_domain::local::Ages;
 use squall_domain::world::{Applied, Entry, World};
 use squall_proto::subject::Partition;
-use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey, ShimId, TenantId};
-use squall_proto::vocabulary::message::Evidence;
+use squall_proto::vocabulary::id::{AppendId, LogId, ReplicaId, SessionKey};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 pub use self::client::{Answer, Order, OrderError, OrderKind, Query};
@@ -47,6 +46,7 @@ pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage};
 use self::barrier::Barriers;
 use self::desk::{Desk, Place};
 use self::effect::Push;
+use self::evidence::Early;
 use self::fleet::Fleet;
 use self::listing::Listing;
 use self::members::Members;
@@ -91,8 +91,8 @@ pub struct Engine {
     reports: Reports,
     /// Closes that were refused.
     refused_closes: Seldom,
-    /// Evidence of sessions that the log did not bring yet.
-    early: VecDeque<(u64, TenantId, ShimId, Evidence)>,
+    /// Evidence of sessions whose start the log did not bring yet.
+    early: VecDeque<Early>,
     pushed: BTreeMap<SessionKey, (AppendId, UnixMillis)>,
     pushes: Vec<Push>,
     /// Sessions that ended their stop without proof yet: the barrier that their clock waits for, and when it was passed.
@@ -162,7 +162,7 @@ impl Engine {
                 self.fleet.hello(tenant, shim, *hello, now.boot)
             }
             Input::Evidence { sequence, tenant, shim, evidence } => {
-                self.evidence(now, sequence, &tenant, &shim, *evidence);
+                self.evidence(now, sequence, tenant, shim, *evidence);
             }
             Input::Order { token, order } => self.order(now, token, *order),
             Input::Query { token, query } => self.query(now, token, query),

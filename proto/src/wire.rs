@@ -17,7 +17,7 @@ mod reply;
 mod request;
 mod seam;
 mod session;
-mod time;
+pub mod time;
 
 use prost::Message;
 

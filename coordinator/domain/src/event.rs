@@ -190,6 +190,8 @@ pub enum DrainReason {
     Operator,
     /// Its longest duration is over.
     Duration,
+    /// It has no permits, and shims reported as many injections as its budget.
+    Budget,
 }
 
 /// How a session ended gracefully.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use squall_proto::vocabulary::blast_radius::{BlastRadius, Strictness};
-use squall_proto::vocabulary::id::{Actor, SessionKey, TenantId};
+use squall_proto::vocabulary::id::{Actor, ExperimentName, Holder, SessionKey, TenantId};
 use squall_proto::vocabulary::limits::TEXT_BYTES_MAX;
 use squall_proto::vocabulary::session::SessionSpec;
 use squall_proto::vocabulary::time::UnixMillis;
@@ -200,6 +200,17 @@ impl Session {
             Strictness::Strict | Strictness::StrictClaim => true,
             Strictness::Eventual => false,
         }
+    }
+
+    /// Permits that a process can have burned, as far as the log is folded; `None` where injections need none.
+    pub(crate) fn permits_of(&self, holder: &Holder) -> Option<u64> {
+        self.has_permits().then(|| self.ledger.burnable_by(holder))
+    }
+
+    /// Where an experiment stands in the specification.
+    pub(crate) fn experiment(&self, name: &ExperimentName) -> Option<u16> {
+        let index = self.spec.experiments.iter().position(|experiment| experiment.name == *name)?;
+        u16::try_from(index).ok()
     }
 
     /// Whether shims of `tenant` take part.

@@ -10,10 +10,12 @@ pub(super) mod stop;
 use std::time::Duration;
 
 use prost_types::Timestamp;
+use squall_proto::vocabulary::limits::MOMENT_MAX;
 use squall_proto::vocabulary::time::UnixMillis;
 
-/// A moment, as messages carry it.
-fn timestamp(UnixMillis(millis): UnixMillis) -> Timestamp {
+/// A moment, as messages carry it: none is later than they allow, whatever somebody's clock said.
+fn timestamp(moment: UnixMillis) -> Timestamp {
+    let UnixMillis(millis) = moment.min(MOMENT_MAX);
     let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Timestamp { seconds, nanos }

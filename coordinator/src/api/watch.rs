@@ -243,6 +243,7 @@ fn differ(one: &SessionView, other: &SessionView) -> bool {
     let SessionView {
         session,
         sums,
+        excess,
         samples,
         outstanding,
         stage,
@@ -259,5 +260,6 @@ fn differ(one: &SessionView, other: &SessionView) -> bool {
         || *pushed_at != other.pushed_at
         || inert_by.is_some() != other.inert_by.is_some()
         || *sums != other.sums
+        || *excess != other.excess
         || samples.last() != other.samples.last()
 }

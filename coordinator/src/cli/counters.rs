@@ -63,13 +63,11 @@ pub(super) fn tenants(rows: &[TenantCounts], look: Look) -> String {
     counted(look, "tenant", rows.iter().map(|row| (row.tenant.clone(), row.counts)))
 }
 
-/// Counters of agents.
-pub(super) fn agents(rows: &[AgentCounts], look: Look) -> String {
-    counted(
-        look,
-        "agent",
-        rows.iter().map(|row| (format!("{}/{}", row.tenant, row.agent), row.counts)),
-    )
+/// Counters of agents, and of all others together, where there are too many to name.
+pub(super) fn agents(rows: &[AgentCounts], others: u64, sum: Option<Counts>, look: Look) -> String {
+    let named = rows.iter().map(|row| (format!("{}/{}", row.tenant, row.agent), row.counts));
+    let rest = (others > 0).then(|| (format!("and {others} more"), sum));
+    counted(look, "agent", named.chain(rest))
 }
 
 /// How traces ended; nothing where none did.
@@ -94,4 +92,19 @@ fn counted(look: Look, name: &str, rows: impl Iterator<Item = (String, Option<Co
         table.add_row([Cell::new(name)].into_iter().chain(numbers));
     }
     if table.is_empty() { String::new() } else { lines(&table) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_that_are_not_named_are_one_line() {
+        let row = AgentCounts { agent: "planner".to_owned(), ..AgentCounts::default() };
+        let sum = Counts { applied: 44, ..Counts::default() };
+        let rows = [row];
+        let drawn = |others| agents(&rows, others, Some(sum), Look::PLAIN);
+        assert!(!drawn(0).contains("more"));
+        assert!(drawn(44).lines().last().is_some_and(|line| line.starts_with("and 44 more")));
+    }
 }

@@ -109,7 +109,7 @@ fn shared_names(shims: &[Shim]) -> String {
 fn losses(losses: &Losses) -> String {
     let Losses { orphan_records: _, rows_refused, samples_lost } = losses;
     let told = [
-        (rows_refused, "rows of counters found no room (sums are too low)"),
+        (rows_refused, "rows of counters were refused (sums may be too low)"),
         (samples_lost, "samples lost by shims (timelines have holes, counters don't)"),
     ];
     let told = told.iter().filter(|(count, _)| **count > 0);

@@ -2,9 +2,12 @@
 //! stay: the JSON mapping of Protocol Buffers with the names as written there, numbers as numbers, and nothing left out
 //! for being zero.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ReflectMessage, SerializeOptions, Value as Field,
+};
 use serde_json::Value;
 use squall_proto::wire::{FILE_DESCRIPTOR_SET, v1};
 
@@ -47,21 +50,82 @@ described!(
     ListExperimentTypesResponse
 );
 
-/// The message as JSON.
+/// Seconds of what JSON can write: moments of the years 1 to 9999, and 10,000 years either way.
+const MOMENTS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const LENGTHS: RangeInclusive<i64> = -315_576_000_000..=315_576_000_000;
+
+/// The message as JSON. A moment or a length of time that JSON can't write is left out: the rest is worth reading.
 ///
 /// # Errors
-/// When the coordinator sent what JSON can't hold: a moment outside the years 1 to 9999.
+/// When the coordinator sent what JSON can't hold.
 pub(super) fn of<M: Described>(message: &M) -> Result<Value, Failure> {
     let descriptor = POOL.get_message_by_name(M::NAME).expect("a test looks every name up");
-    let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
+    let mut message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
         .expect("a message is read by its own descriptor");
+    leave_out(&mut message);
     let value = message.serialize_with_options(serde_json::value::Serializer, &OPTIONS);
     value.map_err(|error| Failure::new(Exit::Failed, format!("write the answer as JSON: {error}")))
+}
+
+/// Leaves out what JSON can't write, however deep: messages nest as deep as their types do.
+fn leave_out(message: &mut DynamicMessage) {
+    let fields: Vec<_> = message.fields().map(|(field, _)| field).collect();
+    for field in fields {
+        let value = message.get_field_mut(&field);
+        if let Some(items) = value.as_list_mut() {
+            items.iter_mut().filter_map(Field::as_message_mut).for_each(leave_out);
+        } else if value.as_message_mut().is_some_and(|inner| !is_writable(inner)) {
+            message.clear_field(&field);
+        }
+    }
+}
+
+fn is_writable(message: &mut DynamicMessage) -> bool {
+    let allowed = match message.descriptor().full_name() {
+        "google.protobuf.Timestamp" => MOMENTS,
+        "google.protobuf.Duration" => LENGTHS,
+        _ => {
+            leave_out(message);
+            return true;
+        }
+    };
+    let number = |name| message.get_field_by_name(name);
+    let seconds = number("seconds").and_then(|seconds| seconds.as_i64());
+    let nanos = number("nanos").and_then(|nanos| nanos.as_i32());
+    seconds.is_some_and(|seconds| allowed.contains(&seconds))
+        && nanos.is_some_and(|nanos| nanos.unsigned_abs() < 1_000_000_000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_that_json_cannot_write_is_left_out_and_the_rest_is_there() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let held = prost_types::Duration { seconds: i64::MAX, nanos: i32::MIN };
+        let sample = |time, what| v1::TimelineSample {
+            time,
+            agent: "planner".to_owned(),
+            what,
+            ..v1::TimelineSample::default()
+        };
+        let session = v1::Session { create_time: at(i64::MIN), ..v1::Session::default() };
+        let report = v1::Report {
+            session: Some(session),
+            applied: 7,
+            samples: vec![
+                sample(at(i64::MAX), Some(v1::timeline_sample::What::Applied(held))),
+                sample(at(1), None),
+            ],
+            ..v1::Report::default()
+        };
+        let json = of(&report).unwrap();
+        assert_eq!(json["applied"], 7);
+        assert!(json["samples"][0]["time"].is_null());
+        assert_eq!(json["samples"][0]["agent"], "planner");
+        assert_eq!(json["samples"][1]["time"], "1970-01-01T00:00:01Z");
+    }
 
     #[test]
     fn every_message_has_a_descriptor() {

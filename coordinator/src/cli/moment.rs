@@ -21,7 +21,7 @@ pub(super) fn read(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
 
 /// A length of time; none for one that is absent or negative.
 pub(super) fn length(duration: Option<&prost_types::Duration>) -> Option<Duration> {
-    duration.and_then(|duration| Duration::try_from(*duration).ok())
+    duration.and_then(squall_proto::wire::time::duration)
 }
 
 /// From one moment to a later one.

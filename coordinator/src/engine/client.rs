@@ -115,7 +115,7 @@ pub enum Query {
 pub enum Answer {
     /// One session; `None` if there is none.
     Session(Option<Box<SessionView>>),
-    /// Several sessions.
+    /// Several sessions, as lines of a list.
     Sessions(Vec<SessionView>),
     /// Connected shims.
     Fleet(FleetView),
@@ -354,7 +354,7 @@ impl Engine {
                 let keys = self.newest(tenant.as_ref(), &phases, before, limit);
                 let found = keys.into_iter().filter_map(|key| self.world.session(&key).cloned());
                 let found: Vec<Session> = found.collect();
-                Answer::Sessions(found.into_iter().map(|session| self.view(now, session)).collect())
+                Answer::Sessions(found.into_iter().map(|session| self.line(now, session)).collect())
             }
             Query::Fleet(tenant) => Answer::Fleet(self.fleet_view(now, tenant.as_ref())),
             Query::Halts => Answer::Halts(self.halts()),

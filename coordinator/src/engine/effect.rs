@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use squall_domain::event::{Event, Recorded};
+use squall_domain::evidence::SessionEvidence;
 use squall_domain::lever::Scope;
 use squall_domain::session::{Due, Phase, Session};
 use squall_domain::world::{Applied, Entry};
@@ -305,14 +306,14 @@ impl Engine {
                 .map_or_else(|| "released since".to_owned(), |engaged| engaged.reason.clone());
             return vec![own(Event::Aborted { reason: format!("halted: {why}"), cause })];
         }
-        let traces = self
-            .archive
-            .of(&session.key)
-            .map(|evidence| evidence.trace_counts())
-            .unwrap_or_default();
+        let sums = self.archive.of(&session.key).map(SessionEvidence::sums);
+        let (traces, total) = sums.map(|sums| (sums.traces, sums.total)).unwrap_or_default();
         let tripped = session.guard(traces);
         if !tripped.is_empty() {
             return tripped.into_iter().map(own).collect();
+        }
+        if let Some(drained) = session.reached(total) {
+            return vec![own(drained)];
         }
         let outstanding = self.outstanding(now, session);
         if let Due::Append(event) = session.due(now.wall, outstanding) {

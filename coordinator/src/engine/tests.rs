@@ -1,6 +1,7 @@
 //! Replicas over one log in memory, on a clock that the test moves.
 
 mod bench;
+mod evidence;
 mod fleet;
 mod listing;
 mod reports;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use squall_domain::evidence::{SessionEvidence, Sums};
+use squall_domain::evidence::{Excess, SessionEvidence, Sums};
 use squall_domain::lever::{Lever, Scope};
 use squall_domain::session::Session;
 use squall_proto::vocabulary::id::{Holder, ShimId, TenantId};
@@ -30,9 +30,11 @@ pub enum Stage {
 pub struct SessionView {
     /// The fold of its subject.
     pub session: Session,
-    /// What its shims counted.
+    /// What its shims counted; in a list without single agents.
     pub sums: Sums,
-    /// The newest samples, oldest first.
+    /// Who reported more injections than it had permits for. They are not in the sums. Empty in a list.
+    pub excess: Vec<Excess>,
+    /// The newest samples, oldest first. Empty in a list.
     pub samples: Vec<(Holder, Sample)>,
     /// Permits that may still be in use.
     pub outstanding: u64,
@@ -67,7 +69,8 @@ pub struct Losses {
     /// Records on subjects of sessions whose first record is gone, or never was one: they belong to no session. Usual on a
     /// log that is older than what it keeps.
     pub orphan_records: u64,
-    /// Rows of counters that found no room: not 0 means that sums of a session are too low.
+    /// Rows of counters that were refused, for want of room or since nothing of the session fits them: not 0 means that sums
+    /// of a session may be too low.
     pub rows_refused: u64,
     /// Samples that shims lost to full rings, over all their processes: timelines have holes, counters don't.
     pub samples_lost: u64,
@@ -98,11 +101,24 @@ pub struct HaltView {
 }
 
 impl Engine {
+    /// A session as a line of a list: a page of them holds nothing that grows with the number of agents or calls.
+    pub(super) fn line(&mut self, now: Now, session: Session) -> SessionView {
+        let evidence = self.archive.of(&session.key);
+        let sums = evidence.map(|evidence| evidence.sums().without_agents()).unwrap_or_default();
+        self.with(now, session, sums)
+    }
+
+    /// A session with everything that is known of it.
     pub(super) fn view(&mut self, now: Now, session: Session) -> SessionView {
         let evidence = self.archive.of(&session.key);
-        let sums = evidence.map(SessionEvidence::sums).unwrap_or_default();
+        let sums = evidence.map(SessionEvidence::sums).cloned().unwrap_or_default();
+        let excess = evidence.map(|evidence| evidence.excess(&session)).unwrap_or_default();
         let samples =
             evidence.map(|evidence| evidence.samples().cloned().collect()).unwrap_or_default();
+        SessionView { excess, samples, ..self.with(now, session, sums) }
+    }
+
+    fn with(&mut self, now: Now, session: Session, sums: Sums) -> SessionView {
         let pushed_at = self.pushed.get(&session.key).map(|(_, at)| *at);
         let stage = match &session.stop {
             Some(stop) if stop.proof.is_some() => Stage::Proven,
@@ -114,7 +130,8 @@ impl Engine {
         let inert_by = self.inert_by(now, &session);
         SessionView {
             sums,
-            samples,
+            excess: Vec::new(),
+            samples: Vec::new(),
             outstanding,
             stage,
             pushed_at,

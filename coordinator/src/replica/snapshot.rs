@@ -13,7 +13,7 @@ use crate::journal::{Journal, Snapshot};
 
 /// Which layout, and which fold, the bytes are of. To be raised whenever either changes: a snapshot of another format is
 /// ignored, while one of a changed fold under the same format would be taken for the log's.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// When a snapshot is written: when both have passed since the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::{collection, option};
+use proptest::{array, collection, option};
 
 use super::{any_of, name, session_key, share, spec, text, token};
 use crate::vocabulary::call::{Point, Shape};
 use crate::vocabulary::counts::{Counts, TraceCounts};
 use crate::vocabulary::fault::FaultKind;
 use crate::vocabulary::id::{AppendId, Incarnation, InjectionId};
-use crate::vocabulary::limits::{FAULT_DURATION_MS_MAX, GRANT_PERMITS_MAX};
+use crate::vocabulary::limits::{COUNT_MAX, FAULT_DURATION_MS_MAX, GRANT_PERMITS_MAX, MOMENT_MAX};
 use crate::vocabulary::message::{
     Ask, Close, Command, CountRow, Evidence, Grant, GrantRef, GrantScope, Hello, Inert, Refused,
     RefusedWhy, Renew, Renewed, Reply, Request, Sample, SampleKind, ScopeKeys, SiteRef,
@@ -273,7 +273,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     ];
     let injection = any::<[u8; 16]>().prop_map(InjectionId);
     let names = (name(), name(), name(), option::of(name()));
-    (session_key(), names, injection, any::<u64>(), what).prop_map(
+    (session_key(), names, injection, 0..=MOMENT_MAX.0, what).prop_map(
         |(session, (experiment, agent, tool, trace), injection, at, what)| Sample {
             session,
             experiment,
@@ -288,7 +288,7 @@ fn sample() -> impl Strategy<Value = Sample> {
 }
 
 pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
-    let row = (session_key(), name(), name(), any::<[u64; 5]>()).prop_map(
+    let row = (session_key(), name(), name(), array::uniform5(0..=COUNT_MAX)).prop_map(
         |(session, experiment, agent, [seen, chosen, applied, skipped, not_applicable])| CountRow {
             session,
             experiment,
@@ -296,7 +296,7 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             counts: Counts { seen, chosen, applied, skipped, not_applicable },
         },
     );
-    let trace = (session_key(), any::<[u64; 3]>()).prop_map(
+    let trace = (session_key(), array::uniform3(0..=COUNT_MAX)).prop_map(
         |(session, [failed_downstream, failed_background, succeeded])| TraceRow {
             session,
             counts: TraceCounts { failed_downstream, failed_background, succeeded },

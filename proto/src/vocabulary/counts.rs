@@ -31,6 +31,19 @@ impl Counts {
         }
     }
 
+    /// What came to each counter since `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        let Self { seen, chosen, applied, skipped, not_applicable } = before;
+        Self {
+            seen: self.seen.saturating_sub(seen),
+            chosen: self.chosen.saturating_sub(chosen),
+            applied: self.applied.saturating_sub(applied),
+            skipped: self.skipped.saturating_sub(skipped),
+            not_applicable: self.not_applicable.saturating_sub(not_applicable),
+        }
+    }
+
     /// The sum of each counter: two different processes, agents or experiments.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -65,6 +78,17 @@ impl TraceCounts {
             failed_downstream: self.failed_downstream.max(failed_downstream),
             failed_background: self.failed_background.max(failed_background),
             succeeded: self.succeeded.max(succeeded),
+        }
+    }
+
+    /// See [`Counts::since`].
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        let Self { failed_downstream, failed_background, succeeded } = before;
+        Self {
+            failed_downstream: self.failed_downstream.saturating_sub(failed_downstream),
+            failed_background: self.failed_background.saturating_sub(failed_background),
+            succeeded: self.succeeded.saturating_sub(succeeded),
         }
     }
 

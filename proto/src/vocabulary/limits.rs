@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::time::UnixMillis;
+
 /// Longest identifier that becomes a NATS subject token, in bytes. Keeps subjects far below the server's line limit of 4 KiB.
 pub const TOKEN_BYTES_MAX: usize = 64;
 /// Longest free-text name (agent, tool, experiment, trace), in bytes. OpenTelemetry and MCP names are far shorter.
@@ -48,6 +50,11 @@ pub const HELLO_LIST_MAX: usize = 256;
 pub const EVIDENCE_ROWS_MAX: usize = 1024;
 /// Most samples of injections in one evidence message. Samples are for the timeline; counts are cumulative and lose nothing.
 pub const SAMPLES_MAX: usize = 256;
+/// Largest value of a counter in evidence: two million calls a second for the longest session. The sum of all rows that a
+/// coordinator keeps of one session stays far below what 64 bits hold.
+pub const COUNT_MAX: u64 = 1 << 40;
+/// Latest moment of a sample, the last millisecond of the year 9999: what RFC 3339 and calendars can write.
+pub const MOMENT_MAX: UnixMillis = UnixMillis(253_402_300_799_999);
 /// Partitions of ownership (docs/nats.md): enough to spread over any sensible number of replicas, few enough to subscribe to each.
 pub const PARTITIONS: u16 = 64;
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::read::{Read, field, for_people, list, optional, required, text, try_from_wire};
+use super::read::{Read, field, for_people, list, optional, required, text, try_from_wire, within};
 use super::time::nanos;
 use super::v1;
 use crate::vocabulary::counts::{Counts, TraceCounts};
-use crate::vocabulary::limits::{EVIDENCE_ROWS_MAX, SAMPLES_MAX, TEXT_BYTES_MAX};
+use crate::vocabulary::limits::{
+    COUNT_MAX, EVIDENCE_ROWS_MAX, MOMENT_MAX, SAMPLES_MAX, TEXT_BYTES_MAX,
+};
 use crate::vocabulary::message::{CountRow, Evidence, Sample, SampleKind, TraceRow};
 use crate::vocabulary::time::UnixMillis;
 use crate::vocabulary::violation::Check;
@@ -71,17 +73,26 @@ impl From<Counts> for v1::Counts {
     }
 }
 
-impl From<v1::Counts> for Counts {
-    fn from(wire: v1::Counts) -> Self {
+impl Read<v1::Counts> for Counts {
+    fn read(check: &mut Check, wire: v1::Counts) -> Option<Self> {
         let v1::Counts { seen, chosen, applied, skipped, not_applicable } = wire;
-        Self { seen, chosen, applied, skipped, not_applicable }
+        let seen = count(check, "seen", seen);
+        let chosen = count(check, "chosen", chosen);
+        let applied = count(check, "applied", applied);
+        let skipped = count(check, "skipped", skipped);
+        let not_applicable = count(check, "not_applicable", not_applicable);
+        Some(Self {
+            seen: seen?,
+            chosen: chosen?,
+            applied: applied?,
+            skipped: skipped?,
+            not_applicable: not_applicable?,
+        })
     }
 }
 
-impl Read<v1::Counts> for Counts {
-    fn read(_: &mut Check, wire: v1::Counts) -> Option<Self> {
-        Some(wire.into())
-    }
+fn count(check: &mut Check, name: &str, count: u64) -> Option<u64> {
+    within(check, name, count, 0, COUNT_MAX)
 }
 
 impl From<&TraceRow> for v1::TraceRow {
@@ -107,23 +118,25 @@ impl From<TraceCounts> for v1::TraceCounts {
     }
 }
 
-impl From<v1::TraceCounts> for TraceCounts {
-    fn from(wire: v1::TraceCounts) -> Self {
-        let v1::TraceCounts { failed_downstream, failed_background, succeeded } = wire;
-        Self { failed_downstream, failed_background, succeeded }
-    }
-}
-
 impl Read<v1::TraceCounts> for TraceCounts {
-    fn read(_: &mut Check, wire: v1::TraceCounts) -> Option<Self> {
-        Some(wire.into())
+    fn read(check: &mut Check, wire: v1::TraceCounts) -> Option<Self> {
+        let v1::TraceCounts { failed_downstream, failed_background, succeeded } = wire;
+        let failed_downstream = count(check, "failed_downstream", failed_downstream);
+        let failed_background = count(check, "failed_background", failed_background);
+        let succeeded = count(check, "succeeded", succeeded);
+        Some(Self {
+            failed_downstream: failed_downstream?,
+            failed_background: failed_background?,
+            succeeded: succeeded?,
+        })
     }
 }
 
 impl From<&Sample> for v1::Sample {
     fn from(sample: &Sample) -> Self {
         let Sample { session, experiment, injection, agent, tool, trace, at, what } = sample;
-        let UnixMillis(at) = at;
+        // The host's clock may be anything; a message must not be lost for it.
+        let UnixMillis(at) = at.min(&MOMENT_MAX);
         Self {
             session: Some(session.into()),
             experiment: experiment.to_string(),
@@ -147,6 +160,7 @@ impl Read<v1::Sample> for Sample {
         let agent = field(check, "agent", agent);
         let tool = field(check, "tool", tool);
         let trace = optional(check, "trace", trace);
+        let at = within(check, "at_unix_ms", at_unix_ms, 0, MOMENT_MAX.0);
         let what = required(check, "what", what);
         Some(Self {
             session: session?,
@@ -155,7 +169,7 @@ impl Read<v1::Sample> for Sample {
             agent: agent?,
             tool: tool?,
             trace: trace?,
-            at: UnixMillis(at_unix_ms),
+            at: UnixMillis(at?),
             what: what?,
         })
     }

@@ -106,7 +106,7 @@ impl House {
         assert!(matches!(granted, Reply::Grant(_)), "{granted:?}");
         replica.session("other", ClientCommand::Abort { reason: "enough".into() }).await;
         replica.engage("globex").await;
-        let (subject, bytes) = evidence(&key("main"));
+        let (subject, bytes) = evidence(&key("main"), shim.incarnation());
         self.publish(subject, bytes).await;
         let counted = async |replica: &Replica| {
             let state = replica.state().await;
@@ -315,19 +315,22 @@ fn draft() -> SessionDraft {
     let fault = FaultDraft { latency, ..Default::default() };
     SessionDraft {
         experiments: vec![ExperimentDraft { fault, ..Default::default() }],
-        safety: SafetyDraft { max_affected_requests: Some(10), ..Default::default() },
+        safety: SafetyDraft {
+            max_affected_requests: Some(10),
+            max_outstanding: Some(10),
+            ..Default::default()
+        },
         ..Default::default()
     }
 }
 
-/// Three faults were applied, as a shim reports it.
-fn evidence(session: &SessionKey) -> (Subject, Bytes) {
+/// Three faults were applied, as the shim reports that was granted four permits.
+fn evidence(session: &SessionKey, incarnation: Incarnation) -> (Subject, Bytes) {
     let (tenant, shim): (_, ShimId) = (session.tenant.clone(), "shim-1".parse().unwrap());
     let counts = Counts { seen: 9, chosen: 3, applied: 3, ..Counts::default() };
     let (experiment, agent) = ("latency".parse().unwrap(), "planner".parse().unwrap());
     let rows = vec![CountRow { session: session.clone(), experiment, agent, counts }];
     let (traces, samples) = (Vec::new(), Vec::new());
-    let incarnation = Incarnation([1; 16]);
     let evidence = Evidence { incarnation, rows, traces, samples, samples_lost: 2 };
     let partition = Partition::of_session(session);
     let subject = Subject::Tenant { tenant, subject: TenantSubject::Evidence { shim, partition } };

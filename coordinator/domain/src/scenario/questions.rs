@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall_proto::vocabulary::counts::TraceCounts;
+use squall_proto::vocabulary::counts::{Counts, TraceCounts};
 use squall_proto::vocabulary::id::{Holder, RequestId};
 use squall_proto::vocabulary::message::{Ask, Close, GrantRef, Inert, ScopeKeys};
 use squall_proto::vocabulary::plan::AbortEpoch;
@@ -195,6 +195,8 @@ impl Question for Confirming {
 pub(crate) enum Look {
     /// At the guard, with so many failing traces downstream.
     Guard(u64),
+    /// At so many injections that were reported.
+    Reported(u64),
     /// At the clock: milliseconds of wall time, and permits outstanding.
     Clock(u64, u64),
     /// At its stop; whether every lease is over.
@@ -206,6 +208,10 @@ impl Question for Look {
         Answer::Append(match self {
             Self::Guard(failed_downstream) => session
                 .guard(TraceCounts { failed_downstream: *failed_downstream, ..Default::default() }),
+            Self::Reported(applied) => session
+                .reached(Counts { applied: *applied, ..Default::default() })
+                .into_iter()
+                .collect(),
             Self::Clock(now, outstanding) => match session.due(UnixMillis(*now), *outstanding) {
                 Due::Nothing => Vec::new(),
                 Due::Append(event) => vec![event],

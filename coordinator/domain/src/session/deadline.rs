@@ -68,7 +68,9 @@ impl Session {
             Phase::Draining
                 if passed || (self.has_permits() && self.ledger.open_permits() == 0) =>
             {
-                Due::Append(Event::Ended { how: Ending::Completed })
+                let is_spent = self.drains_for(DrainReason::Budget);
+                let how = if is_spent { Ending::Exhausted } else { Ending::Completed };
+                Due::Append(Event::Ended { how })
             }
             Phase::Draft
             | Phase::Running
@@ -79,6 +81,12 @@ impl Session {
             | Phase::Aborted
             | Phase::LogDamaged => Due::Nothing,
         }
+    }
+
+    /// Whether it drains, and for this reason.
+    pub(super) fn drains_for(&self, reason: DrainReason) -> bool {
+        let is_it = self.draining.as_ref().is_some_and(|(_, why)| *why == reason);
+        self.phase == Phase::Draining && is_it
     }
 
     /// Longest time that a permit can be in use after it was issued, on any clock: a permit's life and the longest fault.

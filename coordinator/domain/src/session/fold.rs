@@ -6,7 +6,7 @@ use squall_proto::vocabulary::id::Holder;
 
 use super::stop::Stop;
 use super::{Phase, Session, Stamp};
-use crate::event::{Ending, Event, Hash, Record};
+use crate::event::{DrainReason, Ending, Event, Hash, Record};
 use crate::lever::Engaged;
 
 impl Session {
@@ -127,10 +127,12 @@ impl Session {
             Event::Started { .. } | Event::Ended { how: Ending::Expired } => {
                 self.phase == Phase::Draft
             }
-            Event::Paused
-            | Event::ScopeBound { .. }
-            | Event::GrantIssued { .. }
-            | Event::Ended { how: Ending::Exhausted } => self.phase == Phase::Running,
+            Event::Paused | Event::ScopeBound { .. } | Event::GrantIssued { .. } => {
+                self.phase == Phase::Running
+            }
+            Event::Ended { how: Ending::Exhausted } => {
+                self.phase == Phase::Running || self.drains_for(DrainReason::Budget)
+            }
             Event::Resumed => self.phase == Phase::Paused,
             Event::DrainBegan { .. } => matches!(self.phase, Phase::Running | Phase::Paused),
             Event::Ended { how: Ending::Completed } => self.phase == Phase::Draining,

@@ -1,11 +1,11 @@
-//! The raw cascade guard: failing traces downstream of an injection.
+//! What reports of shims lead to: the raw cascade guard, and the end of a session that has no permits.
 //!
 //! Not here: how traces are judged (shims count them) and how counts are added up ([`crate::evidence`]).
 
-use squall_proto::vocabulary::counts::TraceCounts;
+use squall_proto::vocabulary::counts::{Counts, TraceCounts};
 
-use super::Session;
-use crate::event::{AbortCause, Event};
+use super::{Phase, Session};
+use crate::event::{AbortCause, DrainReason, Event};
 
 impl Session {
     /// What the guard appends, given how traces ended over all processes: nothing, or that it tripped, and with
@@ -27,5 +27,15 @@ impl Session {
             events.push(Event::Aborted { reason, cause: AbortCause::Cascade });
         }
         events
+    }
+
+    /// What a session without permits appends, given what was reported over all processes: it drains once that is its
+    /// budget. Shims go on until they hear of it; that is the overshoot of `eventual`.
+    #[must_use]
+    pub fn reached(&self, total: Counts) -> Option<Event> {
+        let is_active = matches!(self.phase, Phase::Running | Phase::Paused);
+        let is_spent = total.applied >= u64::from(self.ledger.budget());
+        (is_active && !self.has_permits() && is_spent)
+            .then_some(Event::DrainBegan { why: DrainReason::Budget })
     }
 }

@@ -48,6 +48,9 @@ fn summary(event: &Event) -> String {
         Event::DrainBegan { why: DrainReason::Duration } => {
             "its longest duration is over: no new permits, what runs may end".to_owned()
         }
+        Event::DrainBegan { why: DrainReason::Budget } => {
+            "reports reached the budget: no new faults, what runs may end".to_owned()
+        }
         Event::Ended { how: Ending::Completed } => "ended".to_owned(),
         Event::Ended { how: Ending::Exhausted } => "ended: the whole budget is spent".to_owned(),
         Event::Ended { how: Ending::Expired } => "closed: a draft that nobody started".to_owned(),

@@ -1,5 +1,6 @@
 //! What a session did.
 
+use squall_domain::evidence::Excess;
 use squall_domain::session::Session;
 use squall_proto::vocabulary::blast_radius::{Safety, Strictness};
 use squall_proto::vocabulary::id::Holder;
@@ -18,10 +19,14 @@ pub(crate) fn report(view: &SessionView) -> v1::Report {
     v1::Report {
         budget: whole.budget,
         applied,
-        overshoot: applied.saturating_sub(bounded),
+        overshoot: view.excess.iter().fold(applied.saturating_sub(bounded), |sum, excess| {
+            sum.saturating_add(excess.reported - excess.permits)
+        }),
         experiments: whole.experiments.clone(),
         tenants: whole.tenants.clone(),
         agents: whole.agents.clone(),
+        other_agents: whole.other_agents,
+        other_agents_count: whole.other_agents_count,
         abort: (view.stage != Stage::None).then(|| stop::stop(view)),
         samples: view.samples.iter().map(sample).collect(),
         bounds: bounds(view),
@@ -55,7 +60,9 @@ fn bounds(view: &SessionView) -> Vec<String> {
     let SessionView { session, sums, .. } = view;
     let safety = &session.spec.safety;
     let applied = sums.total.applied;
-    let mut bounds = vec![budget(session, applied), radius(view)];
+    let mut bounds = vec![budget(session, applied)];
+    bounds.extend(view.excess.iter().map(excess));
+    bounds.push(radius(view));
     let largest = |name: &str, limit: u32, reached: u64| {
         format!(
             "{name}: at most {limit} promised, {reached} reported applied for the one with most"
@@ -85,15 +92,25 @@ fn budget(session: &Session, applied: u64) -> String {
              happens without one; {applied} reported applied"
         ),
         Strictness::Eventual => format!(
-            "max_affected_requests: {budget} aimed at; eventual sessions have no permits, so that nothing but time \
-             bounds the overshoot; {applied} reported applied"
+            "max_affected_requests: {budget} aimed at, not promised; an eventual session has no permits and ends once \
+             reports reach that, so that what shims inject until they hear of it is over; {applied} reported applied"
         ),
     }
 }
 
+/// A breach of the budget's bound, or a false report: nobody but an operator can tell which.
+fn excess(Excess { holder, reported, permits }: &Excess) -> String {
+    let Holder { tenant, shim, incarnation } = holder;
+    format!(
+        "max_affected_requests: NOT KEPT, if this report is true: shim {shim} of {tenant} (life {incarnation}) reported \
+         {reported} applied with permits for {permits}; what it reported last is in no other sum here"
+    )
+}
+
 fn radius(view: &SessionView) -> String {
     let radius = view.session.spec.safety.blast_radius.name();
-    let (tenants, agents) = (view.sums.tenants.len(), view.sums.agents.len());
+    let (tenants, named) = (view.sums.tenants.len(), view.sums.agents.len() as u64);
+    let agents = named + view.sums.other_agents_count;
     let bound = if view.session.bound.is_some() {
         "bound with the first grant, in the log"
     } else {

@@ -11,7 +11,8 @@ use crate::engine::SessionView;
 /// A session as clients see it.
 pub(crate) fn session(view: &SessionView) -> v1::Session {
     let SessionView { session, sums, outstanding, .. } = view;
-    let Sums { total, tenants, agents, traces, experiments: _ } = sums;
+    let Sums { total, tenants, agents, other_agents, other_agents_count, traces, experiments: _ } =
+        sums;
     v1::Session {
         name: session.key.to_string(),
         title: session.spec.title.clone(),
@@ -41,6 +42,8 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
                 counts: Some((*counts).into()),
             })
             .collect(),
+        other_agents: Some((*other_agents).into()),
+        other_agents_count: *other_agents_count,
         traces: Some((*traces).into()),
         stop: Some(stop::stop(view)),
         damage: session.damage.clone().unwrap_or_default(),

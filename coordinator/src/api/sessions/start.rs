@@ -5,6 +5,7 @@ use std::time::Duration;
 use squall_domain::rejection::Rejection;
 use squall_domain::session::ClientCommand;
 use squall_proto::vocabulary::violation::Violations;
+use squall_proto::wire::time::duration;
 use squall_proto::wire::v1;
 use tokio::time::Instant;
 use tonic::{Request, Response};
@@ -59,9 +60,9 @@ impl Sessions {
 
 fn wait(wait: Option<&prost_types::Duration>) -> Result<Duration, Violations> {
     let Some(wait) = wait else { return Ok(Duration::ZERO) };
-    match Duration::try_from(*wait) {
-        Ok(wait) if wait <= WAIT_MAX => Ok(wait),
-        Ok(_) | Err(_) => {
+    match duration(wait) {
+        Some(wait) if wait <= WAIT_MAX => Ok(wait),
+        Some(_) | None => {
             let problem =
                 format!("is {} s; allowed is 0 to {} s", wait.seconds, WAIT_MAX.as_secs());
             Err(Violations::one("wait_for_shims", problem))
@@ -91,6 +92,8 @@ mod tests {
         let of = |seconds| wait(Some(&prost_types::Duration { seconds, nanos: 0 }));
         assert_eq!(of(30), Ok(Duration::from_secs(30)));
         assert!(of(301).is_err() && of(-1).is_err() && of(i64::MAX).is_err());
+        let overflows = prost_types::Duration { seconds: i64::MIN, nanos: -999_999_999 };
+        assert!(wait(Some(&overflows)).is_err());
         assert_eq!(wait(None), Ok(Duration::ZERO));
     }
 

@@ -98,7 +98,7 @@ pub(super) fn whole(session: &Session, look: Look) -> String {
     let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
     let (experiments, agents) = (
         counters::experiments(&session.experiments, look),
-        counters::agents(&session.agents, look),
+        counters::agents(&session.agents, session.other_agents_count, session.other_agents, look),
     );
     let legend = counters::legend(&[&experiments, &agents]);
     pages([

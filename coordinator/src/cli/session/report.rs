@@ -46,8 +46,10 @@ impl Args {
 
 fn draw(report: &Report, most: usize, look: Look) -> String {
     let abort = report.abort.as_ref().filter(|stop| stop::is_one(stop));
-    let (experiments, agents) =
-        (counters::experiments(&report.experiments, look), counters::agents(&report.agents, look));
+    let (experiments, agents) = (
+        counters::experiments(&report.experiments, look),
+        counters::agents(&report.agents, report.other_agents_count, report.other_agents, look),
+    );
     let legend = counters::legend(&[&experiments, &agents]);
     pages([
         head(report, look),

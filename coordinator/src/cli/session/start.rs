@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use squall_proto::wire::v1::StartSessionRequest;
+use squall_proto::vocabulary::limits::LEASE_TTL;
+use squall_proto::vocabulary::time::stretched;
+use squall_proto::wire::v1::{Session, StartSessionRequest, Strictness};
 
 use super::picture;
 use crate::cli::Global;
@@ -53,6 +55,44 @@ impl Args {
         drop(progress);
         let session =
             started.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
-        global.screen().answer(&session, picture::sentence)
+        let screen = global.screen();
+        if let Some(bound) = bound(&session) {
+            screen.note(&bound);
+        }
+        screen.answer(&session, picture::sentence)
+    }
+}
+
+/// What bounds a session without permits (docs/protocol.md, "Strictness"): time, and no number.
+fn bound(session: &Session) -> Option<String> {
+    let safety = session.spec.as_ref()?.safety.as_ref()?;
+    if safety.strictness() != Strictness::Eventual {
+        return None;
+    }
+    let (budget, longest) = (safety.max_affected_requests(), safety.max_duration_s());
+    let lease = moment::words(stretched(LEASE_TTL));
+    Some(format!(
+        "eventual: {budget} affected requests are aimed at, not promised. The session ends once reports reach {budget}; what \
+         shims inject until they hear of that is over. One that loses contact goes on for {lease} at most; while no report \
+         arrives, only max_duration_s ({longest}) ends it"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::session::picture::tests::aborted;
+
+    #[test]
+    fn a_session_without_permits_says_what_bounds_it_and_others_need_not() {
+        let mut session = aborted();
+        assert_eq!(bound(&session), None);
+        let spec = session.spec.get_or_insert_default();
+        let safety = spec.safety.get_or_insert_default();
+        safety.set_strictness(Strictness::Eventual);
+        safety.max_affected_requests = Some(5);
+        let bound = bound(&session).unwrap();
+        assert!(bound.contains("5 affected requests are aimed at, not promised"), "{bound}");
+        assert!(bound.contains("3.00"), "the lease is missing: {bound}");
     }
 }

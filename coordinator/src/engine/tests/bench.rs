@@ -10,14 +10,15 @@ use squall_domain::lever::{Lever, Scope};
 use squall_domain::session::{ClientCommand, Session};
 use squall_domain::world::{Entry, World};
 use squall_proto::vocabulary::call::{Point, Shape};
+use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::FaultKind;
 use squall_proto::vocabulary::id::{
     AgentName, AppendId, Environment, Incarnation, ReplicaId, RequestId, SessionKey, ShimId,
     TenantId,
 };
 use squall_proto::vocabulary::message::{
-    Ask, Close, Command, GrantRef, Hello, Inert, Renew, Reply, Request, ScopeKeys, SiteRef,
-    StickyAbort,
+    Ask, Close, Command, CountRow, Evidence, GrantRef, Hello, Inert, Renew, Reply, Request,
+    ScopeKeys, SiteRef, StickyAbort,
 };
 use squall_proto::vocabulary::named::Named;
 use squall_proto::vocabulary::plan::AbortEpoch;
@@ -29,7 +30,7 @@ use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::super::{
     Answer, Engine, FleetView, Identity, Input, Now, Order, OrderError, OrderKind, Output, Query,
-    SessionKeyOrScope, Token, Write,
+    SessionKeyOrScope, SessionView, Token, Write,
 };
 
 /// What happens to appends from now on.
@@ -231,6 +232,38 @@ impl Bench {
             let Answer::Health(health) = *answer else { return None };
             Some(health)
         })
+    }
+
+    /// A shim reports how often it applied the experiment of a session, to all replicas.
+    pub(super) fn reports(&mut self, shim: &str, session: &SessionKey, applied: u64) {
+        let row = CountRow {
+            session: session.clone(),
+            experiment: "latency".parse().unwrap(),
+            agent: "planner".parse().unwrap(),
+            counts: Counts { seen: 9, applied, ..Counts::default() },
+        };
+        let (incarnation, rows) = (incarnation(shim), vec![row]);
+        let (traces, samples) = (vec![], vec![]);
+        let evidence = Evidence { incarnation, rows, traces, samples, samples_lost: 0 };
+        for engine in &mut self.engines {
+            let (shim, evidence) = (shim.parse().unwrap(), Box::new(evidence.clone()));
+            let input = Input::Evidence { sequence: 1, tenant: tenant(), shim, evidence };
+            engine.handle(self.now, input);
+        }
+        self.settle();
+    }
+
+    /// The sessions as the first replica lists them.
+    pub(super) fn listed(&mut self) -> Vec<SessionView> {
+        let engine = &mut self.engines[0];
+        let query = Query::Sessions { tenant: None, phases: vec![], before: None, limit: 9 };
+        engine.handle(self.now, Input::Query { token: Token(u64::MAX), query });
+        let answer = std::iter::from_fn(|| engine.poll()).find_map(|output| {
+            let Output::Answered(_, answer) = output else { return None };
+            let Answer::Sessions(sessions) = *answer else { return None };
+            Some(sessions)
+        });
+        answer.expect("no answer")
     }
 
     /// The shims that the first replica knows.

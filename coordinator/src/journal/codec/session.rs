@@ -1,7 +1,6 @@
 //! Records of sessions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use squall_domain::event::{
     AbortCause, BoundScope, DrainReason, Ending, Event, ProofKind, Record, Recorded, Totals,
@@ -10,6 +9,7 @@ use squall_proto::vocabulary::id::AppendId;
 use squall_proto::vocabulary::message::GrantScope;
 use squall_proto::vocabulary::session::SessionDraft;
 use squall_proto::vocabulary::time::UnixMillis;
+use squall_proto::wire::time::duration;
 use squall_proto::wire::v1;
 use squall_proto::wire::v1::stored_session_event::Event as Stored;
 
@@ -54,6 +54,7 @@ fn store_what(event: &Event) -> Stored {
             why: match why {
                 DrainReason::Operator => 1,
                 DrainReason::Duration => 2,
+                DrainReason::Budget => 3,
             },
         }),
         Event::Ended { how } => Stored::Ended(v1::StoredEnded {
@@ -157,6 +158,7 @@ fn load_what(stored: Stored) -> Result<Event, Error> {
             why: match why {
                 1 => DrainReason::Operator,
                 2 => DrainReason::Duration,
+                3 => DrainReason::Budget,
                 other => return unknown("drain_began.why", other),
             },
         },
@@ -184,11 +186,12 @@ fn load_what(stored: Stored) -> Result<Event, Error> {
             },
         },
         Stored::InertConfirmed(v1::StoredInertConfirmed { holder, used, last_injection_ago }) => {
-            let ago = last_injection_ago.map(Duration::try_from).transpose();
+            let field = "inert_confirmed.last_injection_ago";
+            let read = |ago| duration(&ago).ok_or_else(|| format!("{ago:?} is no length of time"));
             Event::InertConfirmed {
                 holder: load_holder(holder)?,
                 used,
-                last_injection_ago: fits("inert_confirmed.last_injection_ago", ago)?,
+                last_injection_ago: fits(field, last_injection_ago.map(read).transpose())?,
             }
         }
         Stored::StopProven(v1::StoredStopProven { by, out_of_contact }) => Event::StopProven {

@@ -219,7 +219,10 @@ fn after(last: Option<&Event>) -> Option<Event> {
 fn variants(event: &Event) -> Vec<(&'static str, Event)> {
     let others = match event {
         Event::DrainBegan { .. } => {
-            vec![("-duration", Event::DrainBegan { why: DrainReason::Duration })]
+            vec![
+                ("-duration", Event::DrainBegan { why: DrainReason::Duration }),
+                ("-budget", Event::DrainBegan { why: DrainReason::Budget }),
+            ]
         }
         Event::Ended { .. } => vec![
             ("-exhausted", Event::Ended { how: Ending::Exhausted }),

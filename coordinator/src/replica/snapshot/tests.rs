@@ -153,6 +153,8 @@ fn fold() -> (World, Archive) {
     );
     log.session("paused", [started(), Event::Paused, Event::Resumed, Event::Paused]);
     log.session("draining", [started(), drained()]);
+    let spent = Event::DrainBegan { why: DrainReason::Budget };
+    log.session("spent", [started(), spent, Event::Ended { how: Ending::Exhausted }]);
     log.session("completed", [started(), drained(), Event::Ended { how: Ending::Completed }]);
     log.session("exhausted", [started(), Event::Ended { how: Ending::Exhausted }]);
     log.session("aborted", [started(), issued("a", 1, 1)].into_iter().chain(stop()));
@@ -160,7 +162,8 @@ fn fold() -> (World, Archive) {
     log.apply(&Entry::Unreadable(key("nobody"), reason()));
     log.lever(&Scope::Tenant(parse("globex")), LeverEvent::Engaged { reason: reason() });
     log.apply(&Entry::Other);
-    (log.world, evidence())
+    let evidence = evidence(&log.world);
+    (log.world, evidence)
 }
 
 fn stop() -> [Event; 3] {
@@ -172,21 +175,22 @@ fn stop() -> [Event; 3] {
     ]
 }
 
-fn evidence() -> Archive {
+/// Three applied as the ledger has it, and a claim of more.
+fn evidence(world: &World) -> Archive {
     let mut archive = Archive::default();
     archive.sequence = 9;
-    let counts = Counts { seen: 100, applied: 5, ..Counts::default() };
-    let rows = vec![CountRow {
+    let row = |experiment: &str, applied| CountRow {
         session: key("running"),
-        experiment: parse("latency"),
+        experiment: parse(experiment),
         agent: parse("planner"),
-        counts,
-    }];
+        counts: Counts { seen: 100, applied, ..Counts::default() },
+    };
+    let rows = vec![row("fixed", 3), row("codes", 2), row("unknown", 0)];
     let counts = TraceCounts { failed_downstream: 2, ..TraceCounts::default() };
     let traces = vec![TraceRow { session: key("running"), counts }];
     let Holder { tenant, shim, incarnation } = holder("a");
     let evidence = Evidence { incarnation, rows, traces, samples: Vec::new(), samples_lost: 3 };
-    archive.intake(&tenant, &shim, evidence, |_| true);
+    archive.intake(&tenant, &shim, evidence, |key| world.session(key));
     archive
 }
 

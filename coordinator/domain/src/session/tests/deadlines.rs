@@ -81,6 +81,26 @@ fn without_permits_only_time_ends_draining() {
 }
 
 #[test]
+fn a_session_without_permits_ends_once_reports_reach_its_budget() {
+    let reached = Event::DrainBegan { why: DrainReason::Budget };
+    for way in [vec![], vec![Event::Paused]] {
+        let session = given(eventual(5), [started()]).and(way);
+        let session = session.when(Look::Reported(4)).then_nothing();
+        let drains = session.when(Look::Reported(9)).then([reached.clone()]);
+        let drains = drains.when(Look::Reported(9)).then_nothing();
+        let over = drains.when(Look::Clock(60_000, 0)).then([ended(Ending::Exhausted)]);
+        assert_eq!(over.session().phase, Phase::Exhausted);
+    }
+}
+
+#[test]
+fn reports_end_no_session_that_has_permits_and_none_that_is_not_active() {
+    given(strict(5), [started()]).when(Look::Reported(9)).then_nothing();
+    given(eventual(5), [started(), drained()]).when(Look::Reported(9)).then_nothing();
+    given(eventual(5), []).when(Look::Reported(9)).then_nothing();
+}
+
+#[test]
 fn a_session_that_is_over_does_nothing_by_itself() {
     for (phase, way) in ways() {
         if phase.is_terminal() {
