@@ -352,6 +352,7 @@ impl Engine {
         }
         self.beat(now);
         self.expire(now);
+        self.forget_early(now);
         self.fleet.forget(now.boot);
         self.own_work(now);
         self.renew_levers(now);

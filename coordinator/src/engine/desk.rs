@@ -82,6 +82,8 @@ pub(super) struct Desk {
     flight: Option<Flight>,
     /// Appends in a row that got no position.
     lost: u32,
+    /// What was said of the last one instead of an answer.
+    unclear: Option<String>,
     /// A shim keeps an abort that the log lacks.
     pub(super) reported: bool,
     /// The lever here is to be appended once more, before the log forgets it.
@@ -104,7 +106,8 @@ impl Desk {
     }
 
     /// The append got no position.
-    fn lose(&mut self, now: Now, after: Need) {
+    fn lose(&mut self, now: Now, after: Need, why: Option<String>) {
+        self.unclear = why;
         self.lost = self.lost.saturating_add(1);
         self.flight = Some(Flight::Unclear { after, until: now.boot.plus(rest(self.lost)) });
     }
@@ -183,6 +186,7 @@ impl Engine {
         if let Some(desk) = self.desks.get_mut(place) {
             desk.flight = None;
             desk.lost = 0;
+            desk.unclear = None;
             desk.renewing = false;
         }
     }
@@ -190,16 +194,19 @@ impl Engine {
     /// The append in flight got no position.
     pub(super) fn grounded(&mut self, now: Now, place: &Place, failure: AppendFailure) {
         match failure {
-            AppendFailure::Conflict | AppendFailure::Unclear => {
-                let need = self.barriers.need();
-                if let Some(desk) = self.desks.get_mut(place) {
-                    desk.lose(now, need);
-                }
-                self.send_barrier(now);
-            }
+            AppendFailure::Conflict => self.lose(now, place, None),
+            AppendFailure::Unclear(why) => self.lose(now, place, Some(why)),
             AppendFailure::Full(text) => self.refuse_all(place, &OrderError::LogFull(text)),
             AppendFailure::Refused(text) => self.refuse_all(place, &OrderError::Unavailable(text)),
         }
+    }
+
+    fn lose(&mut self, now: Now, place: &Place, why: Option<String>) {
+        let need = self.barriers.need();
+        if let Some(desk) = self.desks.get_mut(place) {
+            desk.lose(now, need, why);
+        }
+        self.send_barrier(now);
     }
 
     /// Nothing can be written here now: nobody waits for what won't happen.
@@ -320,11 +327,12 @@ impl Engine {
                 if let Some(stop) = job.as_told() {
                     desk.jobs.push_back(stop);
                 }
-                late.push(job);
+                let said = desk.unclear.as_ref().map(|said| format!(": {said}"));
+                late.push((job, said.unwrap_or_default()));
             }
         }
-        for job in late {
-            self.give_up(&job, "the log did not answer in time");
+        for (job, said) in late {
+            self.give_up(&job, &format!("the log did not answer in time{said}"));
         }
     }
 

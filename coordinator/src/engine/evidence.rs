@@ -1,21 +1,27 @@
 //! Evidence on its way into the archive: only what the sessions of the log may hold, in whatever order the two arrive.
 
+use std::time::Duration;
+
 use squall_domain::event::Event;
 use squall_domain::world::{Entry, World};
 use squall_proto::vocabulary::id::{Holder, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::Evidence;
+use squall_proto::vocabulary::time::BootNanos;
 
 use super::desk::Place;
 use super::{Engine, Now};
 
-/// Most messages of evidence that wait for the start of their session: a replica lags behind the others by moments only.
-const EARLY_MAX: usize = 256;
-/// Most rows and samples in them: a dozen full messages.
-const EARLY_ROWS_MAX: usize = 16_384;
+/// Evidence waits this long for the start of its session: a replica lags behind the others by moments only.
+const EARLY_AGE: Duration = Duration::from_secs(10);
+/// Most that waits of all tenants: two dozen full messages, 10 MB.
+const EARLY_OF_ALL: Room = Room { messages: 1024, rows: 32_768 };
+/// Most that waits of one tenant, so that none takes the room of all others.
+const EARLY_OF_ONE: Room = Room { messages: 128, rows: 4096 };
 
 /// Evidence of sessions whose start the log did not bring yet.
 #[derive(Debug)]
 pub(super) struct Early {
+    since: BootNanos,
     tenant: TenantId,
     shim: ShimId,
     evidence: Evidence,
@@ -37,13 +43,14 @@ impl Engine {
         };
         self.fleet.heard(&holder, now.boot);
         self.archive.sequence = self.archive.sequence.max(sequence);
-        self.take_in(now, Early { tenant, shim, evidence });
+        self.take_in(now, Early { since: now.boot, tenant, shim, evidence });
     }
 
-    fn take_in(&mut self, now: Now, Early { tenant, shim, mut evidence }: Early) {
+    fn take_in(&mut self, now: Now, Early { since, tenant, shim, mut evidence }: Early) {
         let early = not_started(&self.world, &tenant, &mut evidence);
         if len(&early) > 0 {
-            self.keep_early(Early { tenant: tenant.clone(), shim: shim.clone(), evidence: early });
+            let (tenant, shim) = (tenant.clone(), shim.clone());
+            self.keep_early(Early { since, tenant, shim, evidence: early });
         }
         let world = &self.world;
         let changed = self.archive.intake(&tenant, &shim, evidence, |key| {
@@ -60,15 +67,22 @@ impl Engine {
         self.changed.extend(changed);
     }
 
-    /// The oldest give way.
+    /// The oldest give way: first of the same tenant.
     fn keep_early(&mut self, early: Early) {
+        let tenant = early.tenant.clone();
         self.early.push_back(early);
-        let rows = |early: &std::collections::VecDeque<Early>| {
-            early.iter().map(|early| len(&early.evidence)).sum::<usize>()
-        };
-        while self.early.len() > EARLY_MAX || rows(&self.early) > EARLY_ROWS_MAX {
+        while !EARLY_OF_ONE.holds(self.early.iter().filter(|early| early.tenant == tenant)) {
+            let oldest = self.early.iter().position(|early| early.tenant == tenant);
+            oldest.map(|oldest| self.early.remove(oldest));
+        }
+        while !EARLY_OF_ALL.holds(self.early.iter()) {
             self.early.pop_front();
         }
+    }
+
+    /// What waited too long is left alone: its session never came.
+    pub(super) fn forget_early(&mut self, now: Now) {
+        self.early.retain(|early| now.boot.since(early.since) < EARLY_AGE);
     }
 
     /// A session was started, or granted something: evidence may have come before it.
@@ -89,6 +103,20 @@ impl Engine {
         {
             self.archive.reconsider(session);
         }
+    }
+}
+
+/// Room for what is early.
+struct Room {
+    messages: usize,
+    rows: usize,
+}
+
+impl Room {
+    fn holds<'a>(&self, early: impl Iterator<Item = &'a Early>) -> bool {
+        let (messages, rows) = early
+            .fold((0, 0), |(messages, rows), early| (messages + 1, rows + len(&early.evidence)));
+        messages <= self.messages && rows <= self.rows
     }
 }
 

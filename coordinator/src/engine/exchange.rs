@@ -108,8 +108,8 @@ pub enum Input {
 pub enum AppendFailure {
     /// Another record came first, or this very one did before: the fold will tell.
     Conflict,
-    /// No clear answer, `duplicate` included: the fold will tell.
-    Unclear,
+    /// No clear answer, `duplicate` included, and what was said instead: the fold will tell.
+    Unclear(String),
     /// The log has no room; nothing was stored.
     Full(String),
     /// The log refused it; nothing was stored.

@@ -315,7 +315,9 @@ impl Pump {
         let (journal, landed) = (Arc::clone(&self.journal), self.appended.0.clone());
         tokio::spawn(async move {
             let result = match journal.append(append).await {
-                Ok(appended) if appended.duplicate => Err(AppendFailure::Unclear),
+                Ok(appended) if appended.duplicate => {
+                    Err(AppendFailure::Unclear("it has this append already".to_owned()))
+                }
                 Ok(appended) => Ok(appended.sequence),
                 Err(error) => Err(failure(error)),
             };
@@ -396,7 +398,7 @@ async fn next(stream: &mut Option<BoxStream<'static, TailEvent>>) -> Option<Tail
 fn failure(error: AppendError) -> AppendFailure {
     match error {
         AppendError::Conflict { .. } => AppendFailure::Conflict,
-        AppendError::Unanswered { .. } => AppendFailure::Unclear,
+        AppendError::Unanswered { why } => AppendFailure::Unclear(why.to_string()),
         AppendError::Full { text } => AppendFailure::Full(text),
         error @ (AppendError::TooLarge { .. } | AppendError::Refused { .. }) => {
             AppendFailure::Refused(error.to_string())

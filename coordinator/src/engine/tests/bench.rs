@@ -236,6 +236,16 @@ impl Bench {
 
     /// A shim reports how often it applied the experiment of a session, to all replicas.
     pub(super) fn reports(&mut self, shim: &str, session: &SessionKey, applied: u64) {
+        self.reports_of("acme", shim, session, applied);
+    }
+
+    pub(super) fn reports_of(
+        &mut self,
+        tenant: &str,
+        shim: &str,
+        session: &SessionKey,
+        applied: u64,
+    ) {
         let row = CountRow {
             session: session.clone(),
             experiment: "latency".parse().unwrap(),
@@ -247,7 +257,8 @@ impl Bench {
         let evidence = Evidence { incarnation, rows, traces, samples, samples_lost: 0 };
         for engine in &mut self.engines {
             let (shim, evidence) = (shim.parse().unwrap(), Box::new(evidence.clone()));
-            let input = Input::Evidence { sequence: 1, tenant: tenant(), shim, evidence };
+            let tenant = tenant.parse().unwrap();
+            let input = Input::Evidence { sequence: 1, tenant, shim, evidence };
             engine.handle(self.now, input);
         }
         self.settle();
@@ -399,12 +410,12 @@ impl Bench {
         let before = self.log.len();
         let result = match self.fate {
             Fate::Full => Err(AppendFailure::Full("no space left".into())),
-            Fate::Lose => Err(AppendFailure::Unclear),
+            Fate::Lose => Err(AppendFailure::Unclear("no space left on device".into())),
             // The log takes an id once, whatever the record says.
             Fate::Commit | Fate::CommitUnanswered | Fate::Hold
                 if self.log.iter().any(|(known, _)| *known == id) =>
             {
-                Err(AppendFailure::Unclear)
+                Err(AppendFailure::Unclear("known".into()))
             }
             Fate::Commit | Fate::CommitUnanswered | Fate::Hold
                 if self.last(&write) != expected(&write) =>
@@ -415,7 +426,11 @@ impl Bench {
                 self.log.push((id, write.clone()));
                 self.times.push(self.now.wall);
                 let answered = self.fate != Fate::CommitUnanswered;
-                if answered { Ok(self.log.len() as u64) } else { Err(AppendFailure::Unclear) }
+                if answered {
+                    Ok(self.log.len() as u64)
+                } else {
+                    Err(AppendFailure::Unclear("timed out".into()))
+                }
             }
         };
         self.engines[index].handle(self.now, Input::Appended { id, result });

@@ -31,8 +31,24 @@ fn what_is_reported_on_sessions_that_never_come_takes_bounded_room_and_is_left_a
         bench.reports("shim-1", &SessionKey { session, ..key() }, 1);
         bench.reports("shim-1", &SessionKey { tenant: "globex".parse().unwrap(), ..key() }, 1);
     }
-    assert_eq!(bench.engines[0].early.len(), 256);
+    assert_eq!(bench.engines[0].early.len(), 128);
     assert_eq!(sums(&bench), Sums::default());
+}
+
+#[test]
+fn a_tenant_that_reports_on_sessions_that_never_come_takes_no_room_from_another() {
+    let mut bench = Bench::new();
+    bench.hears("shim-1", super::bench::hello("shim-1"));
+    bench.create(spec(10));
+    bench.reports("shim-1", &key(), 0);
+    let never = SessionKey { tenant: "evil".parse().unwrap(), session: "never".parse().unwrap() };
+    for _ in 0..2000 {
+        bench.reports_of("evil", "bad", &never, 1);
+    }
+    bench.command("start", ClientCommand::Start);
+    assert_eq!(sums(&bench).total.seen, 9);
+    bench.pass(Duration::from_secs(11));
+    assert_eq!(bench.engines[0].early.len(), 0, "it is kept for ever");
 }
 
 #[test]

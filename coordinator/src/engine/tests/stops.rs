@@ -205,6 +205,22 @@ fn who_was_never_granted_anything_has_nothing_to_confirm_and_does_not_wait() {
 }
 
 #[test]
+fn who_is_told_that_the_log_did_not_answer_is_told_what_it_said_instead() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Lose);
+    let abort = bench.abort();
+    let asked = bench.ask("shim-1", 1, 1);
+    bench.pass(Duration::from_secs(9));
+    let said = "the log did not answer in time: no space left on device";
+    let Some(Err(error)) = bench.ordered(abort) else { panic!("no time-out") };
+    assert!(error.to_string().contains(said), "{error}");
+    let Some(Reply::Unavailable(Unavailable { why, .. })) = bench.reply(asked) else {
+        panic!("no time-out")
+    };
+    assert_eq!(why, said);
+}
+
+#[test]
 fn asking_for_a_session_that_is_over_keeps_nothing() {
     let mut bench = Bench::running(10);
     bench.ask("shim-1", 1, 1);
