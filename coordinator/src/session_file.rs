@@ -7,6 +7,7 @@
 //! Not here: what makes a specification valid ([`SessionDraft`]), and reading files from disk.
 
 mod schema;
+mod spelling;
 mod tree;
 
 use serde::Deserialize;
@@ -73,12 +74,15 @@ impl SessionFile {
     pub fn parse(text: &str) -> Result<Self, Violations> {
         if text.len() > SPEC_BYTES_MAX {
             let problem =
-                format!("the file has {} bytes; allowed are {SPEC_BYTES_MAX}", text.len());
+                format!("the file has more than the {SPEC_BYTES_MAX} bytes that are allowed");
             return Err(Violations::one("", problem));
         }
         let tree = tree::read(text)?;
         if !tree.is_object() {
-            let problem = "the file holds no fields; a session needs `experiments` and `safety`";
+            let found = tree::kind(&tree);
+            let problem = format!(
+                "the file holds {found}; a session has fields, `experiments` and `safety` at least"
+            );
             return Err(Violations::one("", problem));
         }
         let Typed { written, mut wrong, dropped } = typed(tree);
@@ -134,6 +138,7 @@ struct Typed {
 /// all of them are found.
 fn typed(mut tree: Value) -> Typed {
     let mut wrong = empty_faults(&tree);
+    wrong.extend(empty_values(&mut tree));
     let mut dropped: Vec<String> = wrong.iter().map(|violation| violation.field.clone()).collect();
     // Each value may take a few tries.
     for _ in 0..VIOLATIONS_MAX * 4 {
@@ -174,6 +179,41 @@ fn empty_faults(tree: &Value) -> Vec<Violation> {
     faults.collect()
 }
 
+/// `probability:` without a value is not the default: whoever wrote it meant a number. Takes such fields out.
+fn empty_values(tree: &mut Value) -> Vec<Violation> {
+    let mut found = Vec::new();
+    take_empty(tree, String::new(), &mut found);
+    let fields = found.into_iter().take(VIOLATIONS_MAX);
+    let problem = "has no value; write one, or leave the field out";
+    fields.map(|field| Violation { field, problem: problem.to_owned() }).collect()
+}
+
+/// As deep as the reader of the tree allows.
+fn take_empty(value: &mut Value, path: String, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                take_empty(item, format!("{path}[{index}]"), found);
+            }
+        }
+        Value::Object(fields) => {
+            // A fault without any value has a sentence of its own.
+            let is_fault = path.ends_with("].fault") && fields.values().all(Value::is_null);
+            for (key, value) in fields.iter_mut() {
+                take_empty(value, joined(path.clone(), key), found);
+            }
+            fields.retain(|key, value| {
+                let is_empty = value.is_null() && !is_fault;
+                if is_empty {
+                    found.push(joined(path.clone(), key));
+                }
+                !is_empty
+            });
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 fn attempt(
     tree: &Value,
     unknown: &mut Vec<Violation>,
@@ -189,8 +229,11 @@ fn attempt(
 fn not_known(path: &serde_ignored::Path<'_>) -> Violation {
     let field = ignored(path);
     let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
-    let allowed =
-        schema::fields(parent).map(|fields| format!("; allowed are {}", fields.join(", ")));
+    let written = field.rsplit('.').next().unwrap_or(&field);
+    let allowed = schema::fields(parent).map(|fields| match spelling::meant(written, &fields) {
+        Some(meant) => format!("; did you mean {meant}? Allowed are {}", fields.join(", ")),
+        None => format!("; allowed are {}", fields.join(", ")),
+    });
     Violation {
         problem: format!("is not a field of a session{}", allowed.unwrap_or_default()),
         field,

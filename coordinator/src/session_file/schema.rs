@@ -43,11 +43,8 @@ pub(super) fn fields(path: &str) -> Option<Vec<&'static str>> {
     Some(names.filter(|name| !name.starts_with('$')).collect())
 }
 
-/// What a schema refers to, through `$ref` and "this or null".
+/// What a schema refers to.
 fn resolved(schema: &'static Value) -> Option<&'static Value> {
-    if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
-        return options.iter().find(|option| option.get("$ref").is_some()).and_then(resolved);
-    }
     match schema.get("$ref").and_then(Value::as_str) {
         Some(path) => self::schema().pointer(path.strip_prefix('#')?),
         None => Some(schema),
@@ -88,12 +85,26 @@ fn owner<'a>(schema: &'a mut Value, name: &str) -> Option<&'a mut Value> {
     }
 }
 
-/// An unknown field is refused, so the schema says so. What code takes for absent (`null`, an empty list) is no default
-/// that a person would write.
+/// An unknown field is refused, so the schema says so, and so is one without a value. What code takes for absent (`null`,
+/// an empty list) is no default that a person would write.
 fn strict(schema: &mut Schema) {
     schemars::transform::transform_subschemas(&mut strict, schema);
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("default");
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            object.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(mut options)) = object.remove("anyOf") {
+        options.retain(|option| option.get("type").is_none_or(|name| name != "null"));
+        match options.as_slice() {
+            [Value::Object(one)] => object.extend(one.clone()),
+            _ => drop(object.insert("anyOf".to_owned(), Value::Array(options))),
+        }
+    }
     if object.contains_key("properties") {
         object.entry("additionalProperties").or_insert(Value::Bool(false));
     }
@@ -123,7 +134,7 @@ pub(super) fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("ExperimentDraft", "probability", share()),
         ("ExperimentDraft", "agents", names(SELECTOR_NAMES_MAX)),
         ("ExperimentDraft", "tools", names(SELECTOR_NAMES_MAX)),
-        ("DelayDraft", "distribution", json!({"enum": ["fixed", "uniform", "lognormal", null]})),
+        ("DelayDraft", "distribution", json!({"enum": ["fixed", "uniform", "lognormal"]})),
         ("DelayDraft", "fixed_ms", millis(1)),
         ("DelayDraft", "min_ms", millis(0)),
         ("DelayDraft", "max_ms", millis(1)),
@@ -180,8 +191,6 @@ fn names_of<T: Named>() -> Vec<&'static str> {
     T::ALL.iter().map(|value| value.name()).collect()
 }
 
-/// One of the names, or nothing: the default.
 fn one_of<T: Named>() -> Value {
-    let names = names_of::<T>().into_iter().map(Value::from);
-    json!({"enum": names.chain([Value::Null]).collect::<Vec<_>>()})
+    json!({"enum": names_of::<T>()})
 }

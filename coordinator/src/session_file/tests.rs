@@ -49,12 +49,12 @@ target: {percentage: .nan}
 safety: {max_affected_requests: -1, blast_radius: galaxy}
 ";
     insta::assert_snapshot!(lines(text).join("\n"), @r#"
-experiments[1].fault.error.codes[1] is the string "twelve"; allowed is a whole number from 0
-experiments[1].fault.error.codes[2] is the floating point 503.5; allowed is a whole number from 0
+experiments[1].fault.error.codes[1] is the string "twelve"; allowed is a whole number without sign or unit
+experiments[1].fault.error.codes[2] is the floating point 503.5; allowed is a whole number without sign or unit
 experiments[1].agents is the string "planner"; allowed is a list
 experiments[2] is the string "just a text"; allowed is fields
 target.percentage is no finite number; allowed is a number
-safety.max_affected_requests is the integer -1; allowed is a whole number from 0
+safety.max_affected_requests is the integer -1; allowed is a whole number without sign or unit
 colour is not a field of a session; allowed are tenant, session_id, title, experiments, target, safety
 experiments[0].fault.latency.jitter is not a field of a session; allowed are distribution, fixed_ms, min_ms, max_ms, median_ms, sigma
 tenant holds '.'; allowed are A-Z a-z 0-9 _ -
@@ -74,9 +74,9 @@ fn text_that_is_no_session_is_refused_with_one_sentence() {
         .map(|text| format!("{text:?} -> {}", lines(text).join(" | ")))
         .join("\n"),
         @r#"
-"" -> the file holds no fields; a session needs `experiments` and `safety`
-"[1, 2]" -> the file holds no fields; a session needs `experiments` and `safety`
-"just words" -> the file holds no fields; a session needs `experiments` and `safety`
+"" -> the file holds nothing; a session has fields, `experiments` and `safety` at least
+"[1, 2]" -> the file holds a list; a session has fields, `experiments` and `safety` at least
+"just words" -> the file holds a single value; a session has fields, `experiments` and `safety` at least
 "a: [1" -> the file is not usable YAML: unclosed bracket '[' at line 1, column 4
 "a: 1\na: 2" -> the file is not usable YAML: duplicate mapping key `a` is not allowed here at line 2, column 1
 "{\"a\": 1, \"a\": 2}" -> the file is not JSON: the field "a" is written twice at line 1 column 16
@@ -96,6 +96,32 @@ fn a_kind_without_a_value_is_not_taken_for_its_defaults() {
         lines(text),
         ["experiments[0].fault is empty; write `latency: {}` to take its defaults"]
     );
+}
+
+#[test]
+fn a_field_without_a_value_is_not_taken_for_its_default() {
+    let text = "experiments: [{fault: {latency: {min_ms: }}, probability: }]\nsafety: {max_affected_requests: }\ntarget:";
+    assert_eq!(
+        fields(text),
+        [
+            "experiments[0].fault.latency.min_ms",
+            "experiments[0].probability",
+            "safety.max_affected_requests",
+            "target",
+        ]
+    );
+    let json = r#"{"experiments":[{"fault":{"latency":{}},"probability":null}],"safety":{"max_affected_requests":5}}"#;
+    assert_eq!(
+        lines(json),
+        ["experiments[0].probability has no value; write one, or leave the field out"]
+    );
+}
+
+#[test]
+fn a_slip_of_the_pen_is_told_what_it_meant() {
+    let text = "experiments: [{fault: {latency: {}}, probabilty: 0.1}]\nsafety: {max_affected_requests: 5}";
+    let told = lines(text).join("\n");
+    assert!(told.contains("did you mean probability? Allowed are name, fault"), "{told}");
 }
 
 #[test]

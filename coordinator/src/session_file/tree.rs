@@ -136,6 +136,16 @@ impl<'de> Visitor<'de> for Anything {
     }
 }
 
+/// What a value is, in words.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => "a single value",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "fields",
+    }
+}
+
 /// What serde says about a wrong type, in the words of other violations: "is a string \"x\"; allowed is a number".
 pub(super) fn for_people(message: &str) -> String {
     let parts = message
@@ -144,7 +154,7 @@ pub(super) fn for_people(message: &str) -> String {
         .and_then(|rest| rest.rsplit_once(", expected "));
     let Some((found, expected)) = parts else { return format!("is not usable: {message}") };
     let expected = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number without sign or unit",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",

@@ -188,6 +188,15 @@ async fn a_halt_stops_everything_until_it_is_released() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_session_that_can_affect_no_call_is_created_with_a_note() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let idle = SESSION.replace("probability: 0.3", "probability: 0");
+    let (_, told) = dev.squall_with(&idle, &["session", "create", "-f", "-"]).await?.ended(0)?;
+    assert_eq!(told, "note: experiment slow-search has probability 0 and affects no call\n");
+    dev.done().await
+}
+
+#[tokio::test]
 async fn a_file_for_another_tenant_than_the_command_line_names_is_refused() -> Result<()> {
     let create = async |tenant: &str, option: &[&str]| {
         let words = [&["session", "create", "-f", "-"], option].concat();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use squall_proto::vocabulary::blast_radius::BlastRadius;
 use squall_proto::vocabulary::id::{SessionId, TenantId};
 use squall_proto::vocabulary::limits::SPEC_BYTES_MAX;
-use squall_proto::wire::v1::{CreateSessionRequest, SessionSpec};
+use squall_proto::wire::v1::{CreateSessionRequest, Session, SessionSpec};
 
 use crate::cli::Global;
 use crate::cli::client::request;
@@ -52,7 +52,11 @@ impl Args {
         let created = global.client()?.sessions.create_session(request(message)).await;
         let session =
             created.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
-        global.screen().answer(&session, |session, _| session.name.clone())
+        let screen = global.screen();
+        for idle in idle(&session) {
+            screen.note(&idle);
+        }
+        screen.answer(&session, |session, _| session.name.clone())
     }
 
     fn message(&self, global: &Global) -> Result<CreateSessionRequest, Failure> {
@@ -70,6 +74,22 @@ impl Args {
             request_id: String::new(),
         })
     }
+}
+
+/// What can't affect any call, though it is allowed.
+fn idle(session: &Session) -> Vec<String> {
+    let Some(SessionSpec { experiments, target, .. }) = &session.spec else { return Vec::new() };
+    let is_never = |share: Option<f64>| share == Some(0.0);
+    let never = experiments.iter().filter(|experiment| is_never(experiment.probability));
+    let mut idle: Vec<_> = never
+        .map(|never| {
+            format!("note: experiment {} has probability 0 and affects no call", never.name())
+        })
+        .collect();
+    if target.as_ref().is_some_and(|target| is_never(target.percentage)) {
+        idle.push("note: target.percentage is 0: the session affects no call".to_owned());
+    }
+    idle
 }
 
 /// Whose session it is. A session over several tenants is nobody's own.
