@@ -4,6 +4,7 @@
 //! and `completions`, which need none. Answers go to stdout, as tables or as JSON with the field names of
 //! `proto/squall/v1`; errors, progress and what a coordinator has to say go to stderr.
 
+mod address;
 mod client;
 mod completions;
 mod counters;
@@ -11,6 +12,7 @@ mod dev;
 mod failure;
 mod fleet;
 mod halt;
+mod interrupt;
 mod json;
 mod moment;
 mod name;
@@ -65,7 +67,9 @@ Exit codes:
   2  bad input: the command line, a session file, or a request
   3  not found
   4  the coordinator can't be reached, or can't answer now
-  5  stopped for good, but not proven in time";
+  5  stopped for good, but not proven in time, or not waited for: Ctrl-C ends only the waiting
+
+Ctrl-C ends `dev` and `serve` in order, and everything else that waits as usual: shells show 130.";
 
 /// What counts for all commands.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::screen::{Look, Screen};
 use super::serve::Stop;
 use super::table::fields;
-use super::{Global, serve};
+use super::{Global, address, serve};
 use crate::embedded::{self, NatsServer};
 use crate::journal::jetstream::{Address, Settings, Witness};
 
@@ -26,7 +26,7 @@ use crate::journal::jetstream::{Address, Settings, Witness};
   squall dev --output json             # one line for programs, once it is ready")]
 pub(super) struct Args {
     /// Where to listen, on loopback
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
     /// Where to keep the log; default: a temporary folder that is removed at the end
     #[arg(long, value_name = "DIR")]

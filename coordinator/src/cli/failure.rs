@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
+use squall_proto::vocabulary::limits::LEASE_TTL;
 use squall_proto::vocabulary::violation::{Violation, Violations};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -115,6 +116,22 @@ impl Failure {
             "{next}; with --request-id {request_id} it is done once, whatever happened to this call"
         );
         failure.next(next)
+    }
+
+    /// The failure of an abort or a halt, likewise: what to rely on while no coordinator answers.
+    pub(super) fn of_stop(status: &Status, request_id: &str) -> Self {
+        let failure = Self::of_change(status, request_id);
+        match (failure.exit, &failure.next) {
+            (Exit::Unavailable, Some(next)) => {
+                let lease = LEASE_TTL.as_secs();
+                let next = format!(
+                    "{next}. A shim that no coordinator answers begins no fault once its lease of {lease} s is over, \
+                     but goes on as soon as one does"
+                );
+                failure.next(next)
+            }
+            _ => failure,
+        }
     }
 
     /// The exit code that tells it.

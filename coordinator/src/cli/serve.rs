@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Global;
 use super::client::{Client, request};
 use super::failure::{Exit, Failure};
 use super::progress::Progress;
+use super::{Global, address};
 use crate::api::{self, ListenError};
 use crate::journal::jetstream::{Address, OpenError, Settings, Witness};
 use crate::server::{self, Coordinator};
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, required = true, value_name = "URL,...", value_delimiter = ',')]
     nats: Vec<String>,
     /// Where to listen, on loopback
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
     /// Copies of the log; 1 for a single server, which can lose it with its disk
     #[arg(long, default_value = "3", value_parser = PossibleValuesParser::new(["1", "3"]).map(|text| if text == "1" { 1_usize } else { 3 }))]

@@ -10,6 +10,7 @@ use super::{Whose, draw};
 use crate::cli::Global;
 use crate::cli::client::{Client, request};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::interrupt::interrupted;
 use crate::cli::name::Once;
 use crate::cli::progress::Progress;
 use crate::cli::screen::Look;
@@ -26,7 +27,7 @@ const NAMES_SHOWN: usize = 4;
 /// Aborts every session in scope for good, now, and refuses starts until it is released
 ///
 /// The shims are told before the halt is durable. Then the proof is waited for that nothing runs any more, session by
-/// session. Exit code 5: halted for good, but not proven within --timeout.
+/// session. Exit code 5: halted for good, but not proven within --timeout, or not waited for: Ctrl-C ends only the waiting.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall halt engage --all --reason \"incident 4711\"          # everybody; --tenant - is the same
@@ -53,7 +54,7 @@ impl Args {
         let mut client = global.client()?;
         let progress = Progress::start("pushing the halt to the shims, and into the log");
         let answer = client.fleet.engage_halt(request(message)).await;
-        let halt = answer.map_err(|status| Failure::of_change(&status, &request_id))?.into_inner();
+        let halt = answer.map_err(|status| Failure::of_stop(&status, &request_id))?.into_inner();
         if !halt.engaged {
             let message =
                 "no halt is engaged: this request id engaged it before, and it was released since";
@@ -62,13 +63,22 @@ impl Args {
             );
         }
         let until = Instant::now() + self.timeout;
-        let reached = reached(client, &halt, until, &progress).await.map_err(|failure| {
-            failure.next("the halt is engaged; `squall session list` shows what it stopped")
-        })?;
+        let reached = tokio::select! {
+            reached = reached(client, &halt, until, &progress) => reached.map_err(|failure| {
+                failure.next("the halt is engaged; `squall session list` shows what it stopped")
+            })?,
+            () = interrupted() => return Err(not_waited_for()),
+        };
         drop(progress);
         show(global, &halt, &reached)?;
         finish(&reached.stopped)
     }
+}
+
+fn not_waited_for() -> Failure {
+    let message = "the halt is engaged, and what it stopped is stopped for good; only the waiting for the proofs ended";
+    Failure::new(Exit::NotProven, message)
+        .next("`squall session list` shows what it stopped, `squall session watch SESSION` waits for a proof")
 }
 
 /// What a halt did.

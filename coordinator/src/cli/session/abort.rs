@@ -9,6 +9,7 @@ use super::{Follow, picture};
 use crate::cli::Global;
 use crate::cli::client::{Client, request};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::interrupt::interrupted;
 use crate::cli::moment;
 use crate::cli::name::{Named, Once};
 use crate::cli::progress::Progress;
@@ -19,7 +20,7 @@ use crate::cli::stop::{PROOF_WITHIN, is_proven, missing, verdict};
 /// The shims are told before the abort is durable. Then every shim that holds permits confirms, or its lease runs out.
 /// What is printed ends in "all stopped, proven" only when that is known. Exit code 5: aborted for good, but not proven
 /// within --timeout; `squall session watch` goes on waiting. Aborting an aborted session changes nothing, and waits for
-/// its proof again.
+/// its proof again. Ctrl-C ends only the waiting, with exit code 5.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   squall session abort first --reason \"seen enough\"
@@ -49,7 +50,11 @@ impl Args {
             global.screen().note(&format!("{waits}; waiting up to {most} for the proof"));
         }
         let until = Instant::now() + self.timeout;
-        let session = proof(client, aborted, until, &progress).await?;
+        let name = aborted.name.clone();
+        let session = tokio::select! {
+            session = proof(client, aborted, until, &progress) => session?,
+            () = interrupted() => return Err(not_waited_for(&name)),
+        };
         drop(progress);
         global.screen().answer(&session, picture::ended)?;
         finish(&session)
@@ -65,7 +70,7 @@ async fn abort(
     let (name, id) = (name.to_owned(), request_id.to_owned());
     let message = AbortSessionRequest { name, request_id: id, reason };
     let answer = client.sessions.abort_session(request(message)).await;
-    Ok(answer.map_err(|status| Failure::of_change(&status, request_id))?.into_inner())
+    Ok(answer.map_err(|status| Failure::of_stop(&status, request_id))?.into_inner())
 }
 
 /// Follows the session until its stop is proven, or until it is time to go.
@@ -100,6 +105,12 @@ fn waiting_for(stop: &StopReport) -> String {
         }
         missing => format!("aborted, {confirmed} of {holders} holders confirmed; {missing}"),
     }
+}
+
+fn not_waited_for(name: &str) -> Failure {
+    let message = format!("{name} is aborted for good; only the waiting for the proof ended");
+    Failure::new(Exit::NotProven, message)
+        .next(format!("`squall session watch {name}` waits for the proof"))
 }
 
 fn finish(session: &Session) -> Result<(), Failure> {

@@ -43,6 +43,11 @@ impl Follow {
         }
     }
 
+    /// Whether the coordinator was in reach, and is not.
+    pub(in crate::cli) fn is_lost(&self) -> bool {
+        self.stream.is_none() && self.in_reach.is_some()
+    }
+
     async fn step(&mut self) -> Result<Option<Session>, Failure> {
         let stream = match &mut self.stream {
             Some(stream) => stream,

@@ -1,5 +1,6 @@
 //! `squall session list`.
 
+use clap::value_parser;
 use comfy_table::Cell;
 use squall_proto::wire::v1::{ListSessionsRequest, ListSessionsResponse, Session};
 
@@ -26,8 +27,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "STATE,...", value_delimiter = ',')]
     state: Vec<State>,
     /// Most sessions to list
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    limit: usize,
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u16).range(1..), default_value_t = 50)]
+    limit: u16,
 }
 
 /// A state, as the filter of lists writes it.
@@ -62,11 +63,11 @@ impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let parent = name::parent(global.tenant())?;
         let filter = self.state.iter().map(|state| state.term()).collect::<Vec<_>>().join(" OR ");
-        let listed = list(global.client()?, parent, filter, self.limit).await?;
+        let listed = list(global.client()?, parent, filter, usize::from(self.limit)).await?;
         let screen = global.screen();
         screen.answer(&listed, draw)?;
         if !listed.next_page_token.is_empty() {
-            let more = self.limit.saturating_mul(2);
+            let more = u32::from(self.limit) * 2;
             screen.note(&format!("there are more: --limit {more} shows twice as many"));
         }
         Ok(())

@@ -10,13 +10,14 @@ use tokio::time::timeout;
 use super::settled::{self, settled};
 use super::{Follow, picture};
 use crate::cli::Global;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, PATIENCE};
 use crate::cli::failure::Failure;
+use crate::cli::moment::words;
 use crate::cli::name::Named;
 use crate::cli::screen::{Look, Screen};
 use crate::cli::stop;
 
-/// The countdown moves though nothing else does.
+/// The countdown moves, and a coordinator may be lost, though nothing else happens.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows a session live, until it has ended and its stop is proven
@@ -60,9 +61,22 @@ async fn lines(
 ) -> Result<Option<Session>, Failure> {
     let mut last = String::new();
     let mut newest = None;
-    while let Some(session) = follow.next().await? {
-        last = line(&session, &last, screen)?;
-        newest = Some(session);
+    let mut is_told = false;
+    loop {
+        match timeout(DRAW_EVERY, follow.next()).await {
+            Ok(Ok(Some(session))) => {
+                last = line(&session, &last, screen)?;
+                newest = Some(session);
+                is_told = false;
+            }
+            Ok(Ok(None)) => break,
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) if follow.is_lost() && !is_told => {
+                screen.note(&lost());
+                is_told = true;
+            }
+            Err(_) => {}
+        }
     }
     let Some(ended) = newest else { return Ok(None) };
     let session = settled(client, ended.clone()).await?;
@@ -112,7 +126,8 @@ async fn redraw(
             Err(_) => {}
         }
         if let Some(session) = &newest {
-            view.set_message(picture::live(session, now(), look));
+            let lost = if follow.is_lost() { format!("\n{}", lost()) } else { String::new() };
+            view.set_message(format!("{}{lost}", picture::live(session, now(), look)));
         }
     }
     if let Some(ended) = newest {
@@ -122,6 +137,10 @@ async fn redraw(
     }
     view.abandon();
     Ok(newest)
+}
+
+fn lost() -> String {
+    format!("the coordinator is out of reach; trying again for up to {}", words(PATIENCE))
 }
 
 fn now() -> Timestamp {
