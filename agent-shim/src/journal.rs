@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use squall_proto::vocabulary::id::{Incarnation, SessionId, SessionKey, TenantId};
 use squall_proto::vocabulary::limits::TOKEN_BYTES_MAX;
@@ -211,7 +212,7 @@ impl Journal {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(locked)?;
         let boot = boot_id()?;
         if lock.metadata()?.len() != FILE_BYTES as u64 {
             // Nothing of another length is a journal: nothing in it is believed.
@@ -273,6 +274,15 @@ impl BurnLog for Slot {
         used.fetch_add(1, Ordering::SeqCst);
         if self.map.life() == self.life { Ok(()) } else { Err(Lost) }
     }
+}
+
+fn locked(error: Errno) -> io::Error {
+    if error == Errno::WOULDBLOCK {
+        let whose =
+            "another process has it, a forked child of the last one, or another handle here";
+        return io::Error::new(io::ErrorKind::ResourceBusy, whose);
+    }
+    error.into()
 }
 
 /// Another one after each start of the machine.

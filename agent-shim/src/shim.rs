@@ -115,7 +115,7 @@ impl Shim {
     /// Processes may share a name, as those of one machine do by default. Every bound holds all the same, since each start of
     /// a process has a random life of its own, by which the coordinator tells them apart; people see only that life. Give
     /// each a `SQUALL_SHIM` to tell which is which. A process with a journal keeps its name over restarts: what its former
-    /// life held is given back under that name.
+    /// life held is given back under that name. As long as a forked child outlives it, nobody can take the journal over.
     ///
     /// # Errors
     /// [`Error`] if a variable can't be understood. Chaos has to be off then:

@@ -1,4 +1,4 @@
-//! A [`tower`](::tower) layer for HTTP-like services into which faults can be injected.
+//! A [`tower`] layer for HTTP-like services into which faults can be injected.
 //!
 //! [`ChaosLayer`] wraps a client's service that takes an [`http::Request`] and gives an [`http::Response`]. While no
 //! session concerns its tool, a request costs one load and goes on unread.
@@ -20,7 +20,7 @@
 //!
 //! # A whole client
 //!
-//! Any client that is a [`tower::Service`](::tower::Service) of [`http::Request`] is wrapped as it is: here the one of
+//! Any client that is a [`tower::Service`] of [`http::Request`] is wrapped as it is: here the one of
 //! `hyper-util`. A failure needs no server, as the request never gets there.
 //!
 //! ```

@@ -5,9 +5,9 @@
 //!
 //! 1. [`Registry`]: one for each process. [`Registry::site`] gives an adapter its [`Site`] for an agent and a tool.
 //! 2. [`Site::decide`]: asked at every call. [`Verdict::Pass`] nearly always.
-//! 3. [`Directive`]: a chosen call with its permit burned. [`Directive::effect`] says what to do: how long to hold the
-//!    call and which [`Act`] to perform with the help of [`render`] and [`rewrite`]. It ends with
-//!    [`Directive::applied`] or [`Directive::not_applied`]; only the first counts as affected.
+//! 3. [`Directive`]: a chosen call with its permit burned. [`Directive::hold`] says how long to hold the call and
+//!    [`Directive::act`] which [`Act`] to perform, with the help of [`render`] and [`rewrite`], if it still may be. It ends
+//!    with [`Directive::applied`], [`Directive::not_applied`] or [`Directive::missed`]; only the first counts as affected.
 //!
 //! What the link to the coordinator needs: [`Registry::install`] (the plan), [`Live`] (one session in this process)
 //! with its [`Wallet`] and [`Demand`], the process's [`Lease`], and the evidence: [`Registry::counts`],

@@ -101,7 +101,8 @@ fn any_file_can_be_there_before() {
 fn a_journal_has_one_owner_at_a_time() {
     let folder = Folder::new("owner");
     let first = Journal::open(&folder.journal(), FIRST).unwrap();
-    assert!(Journal::open(&folder.journal(), SECOND).is_err());
+    let refused = Journal::open(&folder.journal(), SECOND).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ResourceBusy);
     drop(first);
     assert!(Journal::open(&folder.journal(), SECOND).is_ok());
 }
