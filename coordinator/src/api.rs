@@ -13,6 +13,7 @@ mod events;
 mod filter;
 mod fleet;
 mod health;
+mod incoming;
 mod name;
 mod page;
 mod sessions;
@@ -39,6 +40,7 @@ use tonic::{Response, Status};
 
 pub use self::caller::ACTOR_METADATA;
 pub(crate) use self::convert::kind::kinds as experiment_types;
+pub use self::incoming::{Peer, allow_many_files, incoming};
 
 use self::errors::Error;
 use self::fleet::Fleet;
@@ -100,11 +102,6 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         return Err(ListenError::NotLoopback(address));
     }
     TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
-}
-
-/// Connections of a listener, without Nagle's delay.
-pub fn incoming(listener: TcpListener) -> tonic::transport::server::TcpIncoming {
-    tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// What every call needs.

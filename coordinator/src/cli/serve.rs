@@ -114,6 +114,7 @@ fn is_monitoring(url: &str) -> bool {
 
 /// Opens the door, on loopback only.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    api::allow_many_files();
     api::listen(address).await.map_err(|error| match error {
         ListenError::NotLoopback(_) => Failure::new(Exit::BadInput, format!("failed to {error}")),
         ListenError::Bind { .. } => Failure::new(Exit::Failed, format!("failed to {error}"))
