@@ -16,6 +16,7 @@ mod interrupt;
 mod json;
 mod moment;
 mod name;
+mod printable;
 mod progress;
 mod screen;
 mod serve;

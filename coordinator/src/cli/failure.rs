@@ -13,6 +13,7 @@ use squall_proto::vocabulary::violation::{Violation, Violations};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::printable::plain;
 use super::screen::{Look, Paint};
 
 /// Why a command ended, as its exit code tells.
@@ -152,15 +153,15 @@ impl Failure {
     }
 
     fn text(&self, paint: Paint) -> String {
-        let mut text = format!("{} {}\n", paint.bad("error:"), self.message);
+        let mut text = format!("{} {}\n", paint.bad("error:"), plain(&self.message));
         for violation in &self.violations {
-            text.push_str(&format!("  - {violation}\n"));
+            text.push_str(&format!("  - {}\n", plain(&violation.to_string())));
         }
         for Violation { field, problem } in &self.conditions {
-            text.push_str(&format!("  - {field}: {problem}\n"));
+            text.push_str(&format!("  - {}\n", plain(&format!("{field}: {problem}"))));
         }
         if let Some(next) = &self.next {
-            text.push_str(&format!("{} {next}\n", paint.good("next:")));
+            text.push_str(&format!("{} {}\n", paint.good("next:"), plain(next)));
         }
         text
     }

@@ -10,6 +10,7 @@ use comfy_table::Table;
 
 use super::failure::Failure;
 use super::json::{self, Described};
+use super::printable;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -146,12 +147,13 @@ impl Screen {
     pub(super) fn note(&self, text: &str) {
         if !self.is_for_programs() {
             // Nobody is left to tell when stderr is closed.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", printable::drawn(text));
         }
     }
 
     /// Writes text and ends its line.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
+        let text = if self.is_for_programs() { text.to_owned() } else { printable::drawn(text) };
         let mut out = io::stdout().lock();
         out.write_all(text.trim_end_matches('\n').as_bytes())?;
         out.write_all(b"\n")?;

@@ -91,3 +91,11 @@ fn a_connection_that_breaks_is_no_answer_of_a_coordinator() {
     let answered = Status::unknown("connection reset");
     assert_eq!(Failure::from(answered).exit(), Exit::Failed);
 }
+
+#[test]
+fn what_a_file_says_moves_no_cursor() {
+    let failure =
+        Failure::bad("esc.yaml", Violations::one("\u{1b}[31mfoo", "is unknown".to_owned()));
+    let text = failure.text(Paint::NONE);
+    assert!(text.contains("[31mfoo") && !text.contains('\u{1b}'), "{text:?}");
+}

@@ -14,6 +14,7 @@ use crate::cli::client::{Client, PATIENCE};
 use crate::cli::failure::Failure;
 use crate::cli::moment::words;
 use crate::cli::name::Named;
+use crate::cli::printable::drawn;
 use crate::cli::screen::{Look, Screen};
 use crate::cli::stop;
 
@@ -127,12 +128,12 @@ async fn redraw(
         }
         if let Some(session) = &newest {
             let lost = if follow.is_lost() { format!("\n{}", lost()) } else { String::new() };
-            view.set_message(format!("{}{lost}", picture::live(session, now(), look)));
+            view.set_message(drawn(&format!("{}{lost}", picture::live(session, now(), look))));
         }
     }
     if let Some(ended) = newest {
         let session = settled(client, ended).await?;
-        view.set_message(picture::live(&session, now(), look));
+        view.set_message(drawn(&picture::live(&session, now(), look)));
         newest = Some(session);
     }
     view.abandon();
