@@ -1,4 +1,3 @@
 //! Talking to shims and to other replicas over NATS: subscriptions, replies, broadcasts. Nothing is decided here.
 
 pub mod bus;
-mod dropped;

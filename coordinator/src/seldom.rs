@@ -1,6 +1,7 @@
 //! Lines of the process's log that anybody can cause: one a second tells of all.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// At most one line in this time: garbage must not fill a disk, and who looks still sees that it comes.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +22,28 @@ impl Seldom {
         }
         self.told = Some(now);
         Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// The same for several tasks, by the process's clock.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    since: Instant,
+    seldom: Mutex<Seldom>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { since: Instant::now(), seldom: Mutex::default() }
+    }
+}
+
+impl Shared {
+    /// [`Seldom::another`].
+    pub(crate) fn another(&self) -> Option<u64> {
+        // Counting can't be left half done.
+        let mut seldom = self.seldom.lock().unwrap_or_else(PoisonError::into_inner);
+        seldom.another(self.since.elapsed())
     }
 }
 

@@ -15,9 +15,9 @@ use squall_proto::wire;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::dropped::Dropped;
 use crate::engine::Lane;
 use crate::journal::jetstream::{Address, ConnectError, Connection};
+use crate::seldom;
 
 /// Messages that wait for the loop: a large fleet that reconnects together. More are dropped, and shims repeat theirs.
 const RECEIVED_MAX: usize = 65_536;
@@ -43,6 +43,15 @@ pub enum Received {
     },
     /// Another replica lives.
     Alive(ReplicaId),
+}
+
+/// What is dropped of what comes in, whoever sends it, as far as it is told.
+#[derive(Debug, Default)]
+struct Dropped {
+    /// What nobody honest sends.
+    garbage: seldom::Shared,
+    /// What found no room.
+    overload: seldom::Shared,
 }
 
 /// Why the bus could not be opened.
@@ -136,7 +145,7 @@ impl Bus {
             while let Some(message) = messages.next().await {
                 let Some(message) = read(message, overhears, &dropped) else { continue };
                 if received.try_send(message).is_err()
-                    && let Some(messages) = dropped.overload()
+                    && let Some(messages) = dropped.overload.another()
                 {
                     tracing::warn!(
                         messages,
@@ -233,7 +242,7 @@ fn decode(
         Ok(_) => "it belongs under another subject".to_owned(),
         Err(error) => error.to_string(),
     };
-    if let Some(messages) = dropped.garbage() {
+    if let Some(messages) = dropped.garbage.another() {
         tracing::warn!(messages, %tenant, newest = %subject, %why, "dropped what is no request");
     }
     None

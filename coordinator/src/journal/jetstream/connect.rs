@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use super::super::RECORD_BYTES_MAX;
 use super::{OpenError, chain};
+use crate::seldom;
 
 /// Oldest server that works: JetStream's checks of expected sequences before it are not the ones that were tested.
 const VERSION_MIN: (u32, u32) = (2, 12);
@@ -196,6 +197,7 @@ fn on_event(
     name: String,
     complaints: broadcast::Sender<String>,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
+    let slow = seldom::Shared::default();
     move |event| {
         match event {
             Event::ServerError(error) => {
@@ -212,7 +214,9 @@ fn on_event(
                 tracing::error!(connection = name, %error, "the NATS client failed");
             }
             Event::SlowConsumer(subscription) => {
-                tracing::error!(connection = name, subscription, "messages were dropped: too slow");
+                if let Some(messages) = slow.another() {
+                    tracing::error!(connection = name, subscription, messages, "dropped: too slow");
+                }
             }
             Event::Connected
             | Event::Disconnected
