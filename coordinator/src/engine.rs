@@ -308,6 +308,9 @@ impl Engine {
         self.ages.clear();
         for session in self.world.sessions().filter(|session| session.phase.is_live()) {
             let ages = self.ages.entry(session.key.clone()).or_default();
+            if session.ledger.totals().issued > 0 {
+                ages.begin_undated();
+            }
             for (holder, grant) in session.ledger.open_grants() {
                 ages.issued(holder, grant.req_no, grant.permits, now.boot);
             }

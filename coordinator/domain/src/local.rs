@@ -24,6 +24,8 @@ pub struct Usage {
 pub struct Ages {
     open: BTreeMap<(Holder, u64), Aged>,
     issued: VecDeque<(BootNanos, u64, Holder, u64)>,
+    /// Whether permits were issued that this replica did not see issued: nobody can say when.
+    undated: bool,
     askers: BTreeMap<Holder, BootNanos>,
 }
 
@@ -44,6 +46,11 @@ impl Ages {
         let permits = u64::from(permits);
         self.open.insert((holder.clone(), req_no), Aged { since: now, permits });
         self.issued.push_back((now, permits, holder.clone(), req_no));
+    }
+
+    /// The replica starts to measure in the middle: permits were issued before, and nobody can say when.
+    pub fn begin_undated(&mut self) {
+        self.undated = true;
     }
 
     /// A close was applied: the grant is no longer in use, and its unused permits were never injected.
@@ -72,8 +79,8 @@ impl Ages {
     /// Counts, and forgets what is too old to count. `longest_use` is (V + D)(1 + rho)/(1 - rho): a permit is in use
     /// no longer than that after it was issued, on any clock.
     ///
-    /// `known_since` is when this replica began to apply the log live: what was issued before is dated there, and a rate
-    /// window that reaches further back counts as full, since nobody can say when those permits were issued.
+    /// `known_since` is when this replica began to apply the log live: what was issued before is dated there. Where anything
+    /// was ([`Ages::begin_undated`]), a rate window that reaches further back counts as full.
     pub fn usage(
         &mut self,
         now: BootNanos,
@@ -95,7 +102,7 @@ impl Ages {
         while self.issued.front().is_some_and(|(at, ..)| now.since(*at) > window) {
             self.issued.pop_front();
         }
-        if now.since(known_since) <= window {
+        if self.undated && now.since(known_since) <= window {
             return u64::from(rate.permits);
         }
         self.issued.iter().map(|(_, permits, ..)| permits).sum()

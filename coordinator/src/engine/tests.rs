@@ -274,8 +274,6 @@ fn dead_shims_stall_a_session_no_longer_than_their_permits_live() {
 fn a_close_in_the_same_record_makes_no_room_for_what_is_issued_beside_it() {
     let mut bench = Bench::new();
     bench.run(bench::rated(100, 10));
-    // Until then the window may be full of permits that nobody can date.
-    bench.pass(Duration::from_secs(15));
     let first = bench.ask("a", 1, 5);
     let Some(Reply::Grant(grant)) = bench.reply(first) else { panic!("no grant") };
     // The others reach the desk while an append is under way, so that one record decides them together.
@@ -288,6 +286,22 @@ fn a_close_in_the_same_record_makes_no_room_for_what_is_issued_beside_it() {
     bench.fate(Fate::Commit);
     let issued = bench.session().ledger.totals().issued;
     assert!(issued <= 10, "{issued} permits were issued within a second, 10 may be");
+}
+
+#[test]
+fn only_a_replica_that_did_not_see_every_permit_issued_takes_a_rate_window_for_full() {
+    let mut bench = Bench::new();
+    bench.run(bench::rated(100, 10));
+    let first = bench.ask("a", 1, 5);
+    assert!(matches!(bench.reply(first), Some(Reply::Grant(_))), "it saw the session begin");
+    let late = bench.join();
+    bench.crash(0);
+    bench.pass(Duration::from_secs(4));
+    let token = bench.ask_at(late, "b", 1, 1);
+    let Some(Reply::Refused(_)) = bench.reply(token) else { panic!("the window may be full") };
+    bench.pass(Duration::from_secs(15));
+    let token = bench.ask_at(late, "b", 2, 1);
+    assert!(matches!(bench.reply(token), Some(Reply::Grant(_))));
 }
 
 #[test]

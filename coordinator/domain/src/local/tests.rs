@@ -76,11 +76,21 @@ fn what_came_back_unused_was_no_injection() {
 #[test]
 fn a_replica_that_did_not_see_a_whole_window_assumes_a_full_one() {
     let mut ages = Ages::default();
+    ages.begin_undated();
     let at = |ages: &mut Ages, now| ages.usage(now, s(500), USE, Some(RATE)).issued_in_window;
     assert_eq!(at(&mut ages, s(500)), 6);
     // What was issued at the very start is in the window for as long as this.
     assert_eq!(at(&mut ages, s(500).plus(counted_window(RATE.window))), 6);
     assert_eq!(at(&mut ages, s(571)), 0);
+}
+
+#[test]
+fn a_replica_that_saw_the_first_permit_of_a_session_knows_its_window_whole() {
+    let mut ages = Ages::default();
+    let at = |ages: &mut Ages| ages.usage(s(501), s(500), USE, Some(RATE)).issued_in_window;
+    assert_eq!(at(&mut ages), 0);
+    ages.issued(&holder("a"), 1, 5, s(501));
+    assert_eq!(at(&mut ages), 5);
 }
 
 #[test]

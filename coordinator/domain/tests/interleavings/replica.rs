@@ -330,6 +330,7 @@ impl Machine {
         after.pending = before.pending;
         after.since = self.now;
         after.ages = Ages::default();
+        after.ages.begin_undated();
         let session = after.world.session(&self.key).unwrap();
         for (holder, grant) in session.ledger.open_grants() {
             after.ages.issued(holder, grant.req_no, grant.permits, self.now);
