@@ -16,6 +16,9 @@ use tonic_types::StatusExt;
 use super::printable::plain;
 use super::screen::{Look, Paint};
 
+/// Where options and arguments stand.
+pub(super) const COMMAND_LINE: &str = "the command line";
+
 /// Why a command ended, as its exit code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -97,7 +100,7 @@ impl Failure {
 
     /// One thing that is wrong with one option or argument.
     pub(super) fn argument(name: &str, problem: impl fmt::Display) -> Self {
-        Self::bad("the command line", Violations::one(name, problem.to_string()))
+        Self::bad(COMMAND_LINE, Violations::one(name, problem.to_string()))
     }
 
     /// The same, with what to do next.

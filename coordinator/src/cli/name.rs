@@ -2,10 +2,11 @@
 //! `tenants/acme/sessions/first` in full.
 
 use squall_proto::vocabulary::id::{RequestId, SessionId, SessionKey, TenantId};
+use squall_proto::vocabulary::violation::Check;
 use uuid::Uuid;
 
 use super::Global;
-use super::failure::Failure;
+use super::failure::{COMMAND_LINE, Failure};
 
 /// A session on the command line.
 #[derive(Debug, clap::Args)]
@@ -33,12 +34,18 @@ pub(super) struct Once {
 impl Once {
     /// The given id, or a new one.
     pub(super) fn id(&self) -> Result<String, Failure> {
+        let mut check = Check::new();
+        let id = self.checked(&mut check);
+        check.finish(id).map_err(|violations| Failure::bad(COMMAND_LINE, violations))
+    }
+
+    /// The same beside other options.
+    pub(super) fn checked(&self, check: &mut Check) -> Option<String> {
         match &self.request_id {
-            None => Ok(Uuid::new_v4().simple().to_string()),
-            Some(id) => match RequestId::new(id.as_str()) {
-                Ok(id) => Ok(id.into()),
-                Err(problem) => Err(Failure::argument("--request-id", problem)),
-            },
+            None => Some(Uuid::new_v4().simple().to_string()),
+            Some(id) => check.field("--request-id", |check| {
+                check.value(RequestId::new(id.as_str())).map(String::from)
+            }),
         }
     }
 }

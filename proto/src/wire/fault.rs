@@ -1,7 +1,7 @@
 //! Faults as written. Names of values travel as numbers.
 
 use super::enumeration::{name, number, optional_name, optional_number};
-use super::read::{Read, bounded, optional};
+use super::read::{Read, first, optional};
 use super::v1;
 use crate::vocabulary::fault::{Behavior, Damage, LostPart, TruncationUnit, Unavailability};
 use crate::vocabulary::limits::FAULT_LIST_MAX;
@@ -122,19 +122,20 @@ fn error_codes(check: &mut Check, draft: &ErrorCodesDraft) -> v1::ErrorCodesSpec
     }
 }
 
+/// Stands where a code was that no draft can hold, so that what is beside it is checked too.
+const STAND_IN: u16 = 500;
+
 impl Read<v1::ErrorCodesSpec> for ErrorCodesDraft {
     fn read(check: &mut Check, wire: v1::ErrorCodesSpec) -> Option<Self> {
         let v1::ErrorCodesSpec { codes, message } = wire;
-        let codes = bounded(check, "codes", codes, FAULT_LIST_MAX)?;
-        let codes: Option<Vec<u16>> = check
-            .each("codes", codes, |check, code| {
-                let small = u16::try_from(code).ok();
-                check.require(small.is_some(), || format!("is {code}; allowed is 400 to 599"));
-                small
+        let codes = first(check, "codes", codes, FAULT_LIST_MAX);
+        let codes = check.each("codes", codes, |check, code| {
+            u16::try_from(code).unwrap_or_else(|_| {
+                check.wrong(format!("is {code}; allowed is 400 to 599"));
+                STAND_IN
             })
-            .into_iter()
-            .collect();
-        Some(Self { codes: codes.map(given)?, message })
+        });
+        Some(Self { codes: given(codes), message })
     }
 }
 
@@ -170,12 +171,12 @@ fn uncooperative(check: &mut Check, draft: &UncooperativeDraft) -> v1::Uncoopera
 impl Read<v1::UncooperativeAgentSpec> for UncooperativeDraft {
     fn read(check: &mut Check, wire: v1::UncooperativeAgentSpec) -> Option<Self> {
         let v1::UncooperativeAgentSpec { behaviors, texts, keep, delay } = wire;
-        let behaviors = bounded(check, "behaviors", behaviors, FAULT_LIST_MAX);
-        let texts = bounded(check, "texts", texts, FAULT_LIST_MAX);
+        let behaviors = first(check, "behaviors", behaviors, FAULT_LIST_MAX);
+        let texts = first(check, "texts", texts, FAULT_LIST_MAX);
         let delay = optional(check, "delay", delay);
         Some(Self {
-            behaviors: given(behaviors?.into_iter().map(name::<Behavior>).collect()),
-            texts: texts?,
+            behaviors: given(behaviors.into_iter().map(name::<Behavior>).collect()),
+            texts,
             keep,
             delay: delay?,
         })

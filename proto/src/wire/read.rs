@@ -68,6 +68,16 @@ pub(super) fn bounded<W>(
     fits.then_some(wire)
 }
 
+/// The first `max` items of the list `name`, after noting that there are more: what stands in them is checked too.
+pub(super) fn first<W>(check: &mut Check, name: &str, mut wire: Vec<W>, max: usize) -> Vec<W> {
+    let count = wire.len();
+    check.field(name, |check| {
+        check.require(count <= max, || format!("has {count} entries; allowed are {max}"));
+    });
+    wire.truncate(max);
+    wire
+}
+
 /// Reads the number `name`, which must be within `min` to `max`.
 pub(super) fn within<N>(check: &mut Check, name: &str, number: N, min: N, max: N) -> Option<N>
 where

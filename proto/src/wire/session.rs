@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::enumeration::{optional_name, optional_number};
 use super::fault::fault;
-use super::read::{Read, bounded, list, optional};
+use super::read::{Read, first, optional};
 use super::v1;
 use crate::vocabulary::blast_radius::{BlastRadius, Strictness};
 use crate::vocabulary::limits::{EXPERIMENTS_MAX, SELECTOR_NAMES_MAX, SPEC_BYTES_MAX, TENANTS_MAX};
@@ -41,13 +41,7 @@ impl TryFrom<v1::SessionSpec> for SessionDraft {
 
     /// Fails for what a draft can't hold: over 128 KiB, a list over its limit, a status code over 65535.
     fn try_from(wire: v1::SessionSpec) -> Result<Self, Violations> {
-        let bytes = wire.encoded_len();
-        if bytes > SPEC_BYTES_MAX {
-            return Err(Violations::one(
-                "",
-                format!("has {bytes} bytes; allowed are {SPEC_BYTES_MAX}"),
-            ));
-        }
+        small(&wire)?;
         super::read::whole(wire)
     }
 }
@@ -55,24 +49,26 @@ impl TryFrom<v1::SessionSpec> for SessionDraft {
 impl TryFrom<v1::SessionSpec> for SessionSpec {
     type Error = Violations;
 
+    /// Fails for all that reading the draft and [`SessionDraft::validate`] refuse, together; alone for over 128 KiB.
     fn try_from(wire: v1::SessionSpec) -> Result<Self, Violations> {
-        SessionDraft::try_from(wire)?.validate()
+        small(&wire)?;
+        super::read::whole(wire)
     }
 }
 
-/// In a plan. Its size is bounded by that of the message: with its defaults filled in, a specification may be larger than
+fn small(wire: &v1::SessionSpec) -> Result<(), Violations> {
+    let bytes = wire.encoded_len();
+    if bytes <= SPEC_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Violations::one("", format!("has {bytes} bytes; allowed are {SPEC_BYTES_MAX}")))
+}
+
+/// In a plan its size is bounded by that of the message: with its defaults filled in, a specification may be larger than
 /// what its author was allowed to send, and a plan must not be refused for that.
 impl Read<v1::SessionSpec> for SessionSpec {
     fn read(check: &mut Check, wire: v1::SessionSpec) -> Option<Self> {
-        match SessionDraft::read(check, wire)?.validate() {
-            Ok(spec) => Some(spec),
-            Err(Violations(violations)) => {
-                for violation in violations {
-                    check.field(&violation.field, |check| check.wrong(violation.problem));
-                }
-                None
-            }
-        }
+        SessionDraft::read(check, wire)?.checked(check)
     }
 }
 
@@ -89,12 +85,13 @@ fn session(check: &mut Check, draft: &SessionDraft) -> v1::SessionSpec {
 impl Read<v1::SessionSpec> for SessionDraft {
     fn read(check: &mut Check, wire: v1::SessionSpec) -> Option<Self> {
         let v1::SessionSpec { title, experiments, target, safety } = wire;
-        let experiments = list(check, "experiments", experiments, EXPERIMENTS_MAX);
+        let experiments = first(check, "experiments", experiments, EXPERIMENTS_MAX);
+        let experiments = check.each("experiments", experiments, ExperimentDraft::read);
         let target = optional(check, "target", target);
         let safety = optional(check, "safety", safety);
         Some(Self {
             title,
-            experiments: experiments?,
+            experiments: experiments.into_iter().collect::<Option<_>>()?,
             target: target?.unwrap_or_default(),
             safety: safety?.unwrap_or_default(),
         })
@@ -116,15 +113,9 @@ impl Read<v1::ExperimentSpec> for ExperimentDraft {
     fn read(check: &mut Check, wire: v1::ExperimentSpec) -> Option<Self> {
         let v1::ExperimentSpec { name, fault, probability, agents, tools } = wire;
         let fault = optional(check, "fault", fault);
-        let agents = bounded(check, "agents", agents, SELECTOR_NAMES_MAX);
-        let tools = bounded(check, "tools", tools, SELECTOR_NAMES_MAX);
-        Some(Self {
-            name,
-            fault: fault?.unwrap_or_default(),
-            probability,
-            agents: agents?,
-            tools: tools?,
-        })
+        let agents = first(check, "agents", agents, SELECTOR_NAMES_MAX);
+        let tools = first(check, "tools", tools, SELECTOR_NAMES_MAX);
+        Some(Self { name, fault: fault?.unwrap_or_default(), probability, agents, tools })
     }
 }
 
@@ -148,17 +139,17 @@ impl Read<v1::TargetSpec> for TargetDraft {
     fn read(check: &mut Check, wire: v1::TargetSpec) -> Option<Self> {
         let v1::TargetSpec { agents, tools, tenants, percentage, percentage_unit, environments } =
             wire;
-        let agents = bounded(check, "agents", agents, SELECTOR_NAMES_MAX);
-        let tools = bounded(check, "tools", tools, SELECTOR_NAMES_MAX);
-        let tenants = bounded(check, "tenants", tenants, TENANTS_MAX);
-        let environments = bounded(check, "environments", environments, SELECTOR_NAMES_MAX);
+        let agents = first(check, "agents", agents, SELECTOR_NAMES_MAX);
+        let tools = first(check, "tools", tools, SELECTOR_NAMES_MAX);
+        let tenants = first(check, "tenants", tenants, TENANTS_MAX);
+        let environments = first(check, "environments", environments, SELECTOR_NAMES_MAX);
         Some(Self {
-            agents: agents?,
-            tools: tools?,
-            tenants: tenants?,
+            agents,
+            tools,
+            tenants,
             percentage,
             percentage_unit: optional_name::<PercentageUnit>(percentage_unit),
-            environments: environments?,
+            environments,
         })
     }
 }
@@ -222,7 +213,7 @@ impl Read<v1::SafetySpec> for SafetyDraft {
         Some(Self {
             blast_radius: optional_name::<BlastRadius>(blast_radius),
             max_affected_requests,
-            max_per_tenant: max_per_tenant?,
+            max_per_tenant,
             max_per_agent,
             max_per_trace,
             max_outstanding,
@@ -237,13 +228,14 @@ impl Read<v1::SafetySpec> for SafetyDraft {
     }
 }
 
-fn budgets(check: &mut Check, budgets: BTreeMap<String, u32>) -> Option<BTreeMap<String, u32>> {
+fn budgets(check: &mut Check, budgets: BTreeMap<String, u32>) -> BTreeMap<String, u32> {
     let count = budgets.len();
-    let fits = count <= TENANTS_MAX;
     check.field("max_per_tenant", |check| {
-        check.require(fits, || format!("has {count} entries; allowed are {TENANTS_MAX}"));
+        check.require(count <= TENANTS_MAX, || {
+            format!("has {count} entries; allowed are {TENANTS_MAX}")
+        });
     });
-    fits.then_some(budgets)
+    budgets.into_iter().take(TENANTS_MAX).collect()
 }
 
 fn rate(draft: &RateDraft) -> v1::RateSpec {
@@ -257,3 +249,6 @@ impl Read<v1::RateSpec> for RateDraft {
         Some(Self { permits, window_s })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use squall_domain::event::Hash;
-use squall_proto::vocabulary::blast_radius::BlastRadius;
 use squall_proto::vocabulary::id::{RequestId, SessionId, SessionKey, TenantId};
-use squall_proto::vocabulary::session::{SessionDraft, SessionSpec};
+use squall_proto::vocabulary::session::SessionSpec;
 use squall_proto::vocabulary::violation::{Check, Violations};
 use squall_proto::wire::v1;
 use tonic::{Request, Response};
@@ -48,10 +47,8 @@ fn read(request: &Request<v1::CreateSessionRequest>) -> Result<Order, Error> {
     let checked = self::spec(&mut check, spec.as_ref());
     let request_id = caller::request_id(&mut check, request_id);
     let actor = caller::actor(request, &mut check);
-    let tenant = match (owner, &checked) {
-        (Some(owner), Some(spec)) => log_tenant(&mut check, owner, spec),
-        (Some(_), None) | (None, _) => None,
-    };
+    let tenant = owner.zip(radius(spec.as_ref()));
+    let tenant = tenant.and_then(|(owner, radius)| log_tenant(&mut check, owner, radius));
     let read = tenant.zip(given_id).zip(checked).zip(request_id.zip(actor));
     let (((tenant, given_id), checked), (request, actor)) = check.finish(read)?;
     let session = given_id.unwrap_or_else(|| new_id(&tenant, &request));
@@ -66,8 +63,7 @@ fn spec(check: &mut Check, spec: Option<&v1::SessionSpec>) -> Option<SessionSpec
             check.wrong("is missing");
             return None;
         };
-        let checked = SessionDraft::try_from(spec.clone()).and_then(|draft| draft.validate());
-        checked
+        SessionSpec::try_from(spec.clone())
             .map_err(|Violations(found)| {
                 for violation in found {
                     match violation.field.as_str() {
@@ -80,14 +76,21 @@ fn spec(check: &mut Check, spec: Option<&v1::SessionSpec>) -> Option<SessionSpec
     })
 }
 
+/// The blast radius as it was given, so that the parent is checked whatever else is wrong. `None` where it isn't known.
+fn radius(spec: Option<&v1::SessionSpec>) -> Option<v1::BlastRadius> {
+    let given = spec.and_then(|spec| spec.safety.as_ref()?.blast_radius);
+    v1::BlastRadius::try_from(given.unwrap_or_default()).ok()
+}
+
 /// Where the log keeps the session: under its tenant, or under `_fleet` when it spans tenants, whoever's parent was named.
-fn log_tenant(check: &mut Check, owner: TenantId, spec: &SessionSpec) -> Option<TenantId> {
-    match spec.safety.blast_radius {
-        BlastRadius::MultiTenant => Some(TenantId::fleet()),
-        BlastRadius::SingleRequest
-        | BlastRadius::SingleAgent
-        | BlastRadius::SingleTrace
-        | BlastRadius::SingleTenant => {
+fn log_tenant(check: &mut Check, owner: TenantId, radius: v1::BlastRadius) -> Option<TenantId> {
+    match radius {
+        v1::BlastRadius::MultiTenant => Some(TenantId::fleet()),
+        v1::BlastRadius::Unspecified
+        | v1::BlastRadius::SingleRequest
+        | v1::BlastRadius::SingleAgent
+        | v1::BlastRadius::SingleTrace
+        | v1::BlastRadius::SingleTenant => {
             check.field("parent", |check| {
                 check.require(!owner.is_fleet(), || {
                     "is tenants/_fleet, where only multi_tenant sessions live; allowed is the session's tenant".to_owned()
@@ -224,6 +227,8 @@ mod tests {
                 "request_id",
             ]
         );
+        request.get_mut().parent = "tenants/_fleet".to_owned();
+        assert_eq!(fields(&request)[2..].last().map(String::as_str), Some("parent"));
         request.get_mut().spec = None;
         assert!(fields(&request).contains(&"spec".to_owned()));
     }

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::draft::{ExperimentDraft, SessionDraft, TargetDraft};
+use super::draft::{ExperimentDraft, SafetyDraft, SessionDraft, TargetDraft};
 use super::{Experiment, SessionSpec};
-use crate::vocabulary::blast_radius::{BlastRadius, Safety};
+use crate::vocabulary::blast_radius::BlastRadius;
+use crate::vocabulary::id::{ExperimentName, TenantId};
 use crate::vocabulary::limits::{EXPERIMENTS_MAX, SELECTOR_NAMES_MAX, TENANTS_MAX, TEXT_BYTES_MAX};
 use crate::vocabulary::named::Named;
 use crate::vocabulary::target::{PercentageUnit, Probability, Selector, Target};
@@ -26,6 +27,12 @@ impl SessionDraft {
     /// [`Violations`] holds every violation with the path of its field.
     pub fn validate(&self) -> Result<SessionSpec, Violations> {
         let mut check = Check::new();
+        let spec = self.checked(&mut check);
+        check.finish(spec)
+    }
+
+    /// The specification, which is worth something only if nothing was noted.
+    pub(crate) fn checked(&self, check: &mut Check) -> Option<SessionSpec> {
         check.field("title", |check| {
             let bytes = self.title.len();
             check.require(bytes <= TEXT_BYTES_MAX, || {
@@ -35,20 +42,19 @@ impl SessionDraft {
                 "holds a control character".to_owned()
             });
         });
-        let experiments = experiments(&mut check, &self.experiments);
+        let experiments = experiments(check, &self.experiments);
         let safety = check.field("safety", |check| self.safety.checked(check));
-        let radius = safety.as_ref().map(|safety| safety.blast_radius);
+        let radius = self.safety.radius();
         let target = check.field("target", |check| self.target.checked(check, radius));
-        if let (Some(safety), Some(target)) = (&safety, &target) {
-            check.field("safety", |check| tenants_are_targets(check, safety, target));
+        if radius == Some(BlastRadius::MultiTenant) {
+            check.field("safety", |check| tenants_are_targets(check, &self.safety, &self.target));
         }
-        let spec = match (experiments, target, safety) {
-            (Some(experiments), Some(target), Some(safety)) => {
-                Some(SessionSpec { title: self.title.clone(), experiments, target, safety })
-            }
-            _ => None,
-        };
-        check.finish(spec)
+        Some(SessionSpec {
+            title: self.title.clone(),
+            experiments: experiments?,
+            target: target?,
+            safety: safety?,
+        })
     }
 }
 
@@ -61,29 +67,31 @@ fn experiments(check: &mut Check, drafts: &[ExperimentDraft]) -> Option<Vec<Expe
     });
     let mut names = BTreeSet::new();
     let checked = check.each("experiments", drafts.iter().take(EXPERIMENTS_MAX), |check, draft| {
-        let experiment = draft.checked(check);
-        if let Some(experiment) = &experiment {
-            check.field("name", |check| {
-                check.require(names.insert(experiment.name.clone()), || {
-                    format!(
-                        "is {:?} a second time; names are unique in a session",
-                        experiment.name.as_str()
-                    )
-                });
-            });
-        }
-        experiment
+        draft.checked(check, &mut names)
     });
     checked.into_iter().collect()
 }
 
 impl ExperimentDraft {
-    fn checked(&self, check: &mut Check) -> Option<Experiment> {
+    /// `names` are those of the experiments before it, right or wrong otherwise.
+    fn checked(
+        &self,
+        check: &mut Check,
+        names: &mut BTreeSet<ExperimentName>,
+    ) -> Option<Experiment> {
         let fault = check.field("fault", |check| self.fault.checked(check));
-        let name = check.field("name", |check| match (&self.name, &fault) {
-            (Some(name), _) => check.value(name.parse()),
-            (None, Some(fault)) => check.value(fault.kind().name().parse()),
-            (None, None) => None,
+        let name = check.field("name", |check| {
+            let name: Option<ExperimentName> = match (&self.name, &fault) {
+                (Some(name), _) => check.value(name.parse()),
+                (None, Some(fault)) => check.value(fault.kind().name().parse()),
+                (None, None) => None,
+            };
+            if let Some(name) = &name {
+                check.require(names.insert(name.clone()), || {
+                    format!("is {:?} a second time; names are unique in a session", name.as_str())
+                });
+            }
+            name
         });
         let probability = check.field("probability", |check| {
             check.value(Probability::new(self.probability.unwrap_or(1.0)))
@@ -133,14 +141,17 @@ impl TargetDraft {
     }
 }
 
-/// A budget for a tenant that the session can't hit would be a silent no-op.
-fn tenants_are_targets(check: &mut Check, safety: &Safety, target: &Target) {
-    if safety.blast_radius != BlastRadius::MultiTenant {
+/// A budget for a tenant that the session can't hit would be a silent no-op. What is no name, and a list that is missing,
+/// is named elsewhere.
+fn tenants_are_targets(check: &mut Check, safety: &SafetyDraft, target: &TargetDraft) {
+    if target.tenants.is_empty() {
         return;
     }
-    for tenant in safety.max_per_tenant.keys().filter(|tenant| !target.tenants.contains(tenant)) {
+    let is_stranger =
+        |tenant: &&String| tenant.parse::<TenantId>().is_ok() && !target.tenants.contains(tenant);
+    for tenant in safety.max_per_tenant.keys().filter(is_stranger).take(TENANTS_MAX) {
         check.field("max_per_tenant", |check| {
-            check.field(tenant.as_str(), |check| check.wrong("is not one of target.tenants"));
+            check.field(tenant, |check| check.wrong("is not one of target.tenants"));
         });
     }
 }

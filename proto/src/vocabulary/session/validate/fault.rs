@@ -5,7 +5,7 @@ use crate::vocabulary::fault::{
     Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, FaultKind, Latency, LostPart,
     MalformedOutput, ToolUnavailable, TruncationUnit, Unavailability, UncooperativeAgent,
 };
-use crate::vocabulary::named::Named;
+use crate::vocabulary::named::{Named, names};
 use crate::vocabulary::session::{
     DelayDraft, ErrorCodesDraft, FaultDraft, MalformedOutputDraft, ToolUnavailableDraft,
     TruncationDraft, UncooperativeDraft,
@@ -22,17 +22,12 @@ impl FaultDraft {
             context_truncation,
             malformed_output,
         } = self;
-        let mut given: Vec<Option<Fault>> = Vec::new();
+        let mut given: Vec<Fault> = Vec::new();
         if let Some(draft) = latency {
-            given.push(
-                check
-                    .field("latency", |check| draft.checked(check, (100, 5000)))
-                    .map(|delay| Fault::Latency(Latency { delay })),
-            );
+            let delay = check.field("latency", |check| draft.checked(check, (100, 5000)));
+            given.push(Fault::Latency(Latency { delay }));
         }
-        if let Some(draft) = error {
-            given.push(Some(draft.fault()));
-        }
+        given.extend(error.as_ref().map(ErrorCodesDraft::fault));
         if let Some(draft) = tool_unavailable {
             given.push(check.field("tool_unavailable", |check| draft.fault(check)));
         }
@@ -49,50 +44,51 @@ impl FaultDraft {
             let (given, kinds) = (given.len(), FaultKind::allowed());
             format!("names {given} kinds; exactly one is allowed of {kinds}")
         });
-        let fault = given.pop()??;
-        fault.check(check);
-        Some(fault)
+        for fault in &given {
+            fault.check(check);
+        }
+        given.pop().filter(|_| given.is_empty())
     }
+}
+
+/// The value named by `text`, or by `default` where it is not given or unknown: the ranges beside it are checked too.
+fn named_or<T: Named + Copy>(check: &mut Check, field: &str, text: Option<&str>, default: T) -> T {
+    named(check, field, text, default).unwrap_or(default)
 }
 
 impl DelayDraft {
     /// `uniform` are the ends of a uniform delay where they are not given.
-    fn checked(&self, check: &mut Check, uniform: (u64, u64)) -> Option<Delay> {
+    fn checked(&self, check: &mut Check, uniform: (u64, u64)) -> Delay {
         let guess = match (self.fixed_ms, self.median_ms) {
-            (Some(_), _) => "fixed",
-            (None, Some(_)) => "lognormal",
-            (None, None) => "uniform",
+            (Some(_), _) => Distribution::Fixed,
+            (None, Some(_)) => Distribution::Lognormal,
+            (None, None) => Distribution::Uniform,
         };
-        let distribution = self.distribution.as_deref().unwrap_or(guess);
+        let named = named(check, "distribution", self.distribution.as_deref(), guess);
+        if let Some(named) = named {
+            self.only(check, named);
+        }
         let max_ms = self.max_ms.unwrap_or(uniform.1);
-        match distribution {
-            "fixed" => {
-                self.only(check, distribution, &["fixed_ms"]);
-                Some(Delay::Fixed { ms: self.fixed_ms.unwrap_or(uniform.0) })
+        match named.unwrap_or(guess) {
+            Distribution::Fixed => Delay::Fixed { ms: self.fixed_ms.unwrap_or(uniform.0) },
+            Distribution::Uniform => {
+                Delay::Uniform { min_ms: self.min_ms.unwrap_or(uniform.0.min(max_ms)), max_ms }
             }
-            "uniform" => {
-                self.only(check, distribution, &["min_ms", "max_ms"]);
-                Some(Delay::Uniform {
-                    min_ms: self.min_ms.unwrap_or(uniform.0.min(max_ms)),
-                    max_ms,
-                })
-            }
-            "lognormal" => {
-                self.only(check, distribution, &["median_ms", "sigma", "max_ms"]);
-                let median_ms = self.median_ms.unwrap_or(uniform.0);
-                Some(Delay::Lognormal { median_ms, sigma: self.sigma.unwrap_or(1.0), max_ms })
-            }
-            other => {
-                check.field("distribution", |check| {
-                    check.wrong(format!("is {other:?}; allowed are fixed, uniform, lognormal"));
-                });
-                None
-            }
+            Distribution::Lognormal => Delay::Lognormal {
+                median_ms: self.median_ms.unwrap_or(uniform.0),
+                sigma: self.sigma.unwrap_or(1.0),
+                max_ms,
+            },
         }
     }
 
     /// A field of another distribution would be ignored in silence.
-    fn only(&self, check: &mut Check, distribution: &str, allowed: &[&str]) {
+    fn only(&self, check: &mut Check, distribution: Distribution) {
+        let allowed: &[&str] = match distribution {
+            Distribution::Fixed => &["fixed_ms"],
+            Distribution::Uniform => &["min_ms", "max_ms"],
+            Distribution::Lognormal => &["median_ms", "sigma", "max_ms"],
+        };
         let given = [
             ("fixed_ms", self.fixed_ms.is_some()),
             ("min_ms", self.min_ms.is_some()),
@@ -103,13 +99,24 @@ impl DelayDraft {
         for (field, _) in given.iter().filter(|(field, given)| *given && !allowed.contains(field)) {
             check.field(field, |check| {
                 check.wrong(format!(
-                    "has no meaning for {distribution}; allowed are {}",
+                    "has no meaning for {}; allowed are {}",
+                    distribution.name(),
                     allowed.join(", ")
                 ));
             });
         }
     }
 }
+
+/// How a delay is drawn, as written.
+#[derive(Clone, Copy, PartialEq)]
+enum Distribution {
+    Fixed,
+    Uniform,
+    Lognormal,
+}
+
+names!(Distribution { Fixed => "fixed", Uniform => "uniform", Lognormal => "lognormal" });
 
 impl ErrorCodesDraft {
     fn fault(&self) -> Fault {
@@ -119,48 +126,43 @@ impl ErrorCodesDraft {
 }
 
 impl ToolUnavailableDraft {
-    fn fault(&self, check: &mut Check) -> Option<Fault> {
-        let mode = named(check, "mode", self.mode.as_deref(), Unavailability::Error)?;
-        Some(Fault::ToolUnavailable(ToolUnavailable {
+    fn fault(&self, check: &mut Check) -> Fault {
+        let mode = named_or(check, "mode", self.mode.as_deref(), Unavailability::Error);
+        Fault::ToolUnavailable(ToolUnavailable {
             mode,
             timeout_ms: self.timeout_ms.unwrap_or(5000),
-        }))
+        })
     }
 }
 
 impl UncooperativeDraft {
-    fn fault(&self, check: &mut Check) -> Option<Fault> {
+    fn fault(&self, check: &mut Check) -> Fault {
         let behaviors = match &self.behaviors {
-            None => Some(vec![Behavior::Refuse]),
-            Some(texts) => check
-                .each("behaviors", texts, |check, text| parse_name(check, text))
-                .into_iter()
-                .collect(),
+            None => vec![Behavior::Refuse],
+            Some(texts) => check.each("behaviors", texts, |check, text| {
+                parse_name(check, text).unwrap_or(Behavior::Refuse)
+            }),
         };
         let delay = check.field("delay", |check| {
             self.delay.clone().unwrap_or_default().checked(check, (1000, 1000))
         });
-        Some(Fault::UncooperativeAgent(UncooperativeAgent {
-            behaviors: behaviors?,
-            texts: self.texts.clone(),
-            keep: self.keep.unwrap_or(0.5),
-            delay: delay?,
-        }))
+        let (texts, keep) = (self.texts.clone(), self.keep.unwrap_or(0.5));
+        Fault::UncooperativeAgent(UncooperativeAgent { behaviors, texts, keep, delay })
     }
 }
 
 impl TruncationDraft {
-    fn fault(&self, check: &mut Check) -> Option<Fault> {
-        let from = named(check, "from", self.from.as_deref(), LostPart::End);
-        let unit = named(check, "unit", self.unit.as_deref(), TruncationUnit::Characters);
+    fn fault(&self, check: &mut Check) -> Fault {
+        let from = named_or(check, "from", self.from.as_deref(), LostPart::End);
+        let unit = named_or(check, "unit", self.unit.as_deref(), TruncationUnit::Characters);
         let fraction = self.fraction.unwrap_or(0.5);
-        Some(Fault::ContextTruncation(ContextTruncation { fraction, from: from?, unit: unit? }))
+        Fault::ContextTruncation(ContextTruncation { fraction, from, unit })
     }
 }
 
 impl MalformedOutputDraft {
-    fn fault(&self, check: &mut Check) -> Option<Fault> {
-        let mode = named(check, "mode", self.mode.as_deref(), Damage::Truncate)?;
-        Some(Fault::MalformedOutput(MalformedOutput { mode, keep: self.keep.unwrap_or(0.5) }))
+    fn fault(&self, check: &mut Check) -> Fault {
+        let mode = named_or(check, "mode", self.mode.as_deref(), Damage::Truncate);
+        Fault::MalformedOutput(MalformedOutput { mode, keep: self.keep.unwrap_or(0.5) })
     }
 }

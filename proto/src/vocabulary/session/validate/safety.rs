@@ -14,6 +14,11 @@ use crate::vocabulary::session::SafetyDraft;
 use crate::vocabulary::violation::Check;
 
 impl SafetyDraft {
+    /// `None` where its name is unknown.
+    pub(super) fn radius(&self) -> Option<BlastRadius> {
+        self.blast_radius.as_deref().map_or(Some(BlastRadius::SingleTenant), BlastRadius::from_name)
+    }
+
     pub(super) fn checked(&self, check: &mut Check) -> Option<Safety> {
         let radius =
             named(check, "blast_radius", self.blast_radius.as_deref(), BlastRadius::SingleTenant);
@@ -62,41 +67,55 @@ impl SafetyDraft {
         })
     }
 
+    /// What depends on a name that is unknown is not looked at.
     fn strictness(&self, check: &mut Check, radius: Option<BlastRadius>) -> Option<Strictness> {
-        let per_request = match radius? {
+        let per_request = radius.is_some_and(|radius| match radius {
             BlastRadius::SingleRequest | BlastRadius::SingleTrace => true,
             BlastRadius::SingleAgent | BlastRadius::SingleTenant | BlastRadius::MultiTenant => {
                 false
             }
-        };
+        });
         let bound = per_request || self.max_per_trace.is_some();
         let default = if bound { Strictness::StrictClaim } else { Strictness::Strict };
-        let strictness = named(check, "strictness", self.strictness.as_deref(), default)?;
-        check.field("strictness", |check| {
-            check.require(!bound || strictness == Strictness::StrictClaim, || {
-                format!(
-                    "is {}; single_request, single_trace and max_per_trace need strict_claim, which binds a permit to its request",
-                    strictness.name()
-                )
-            });
-            let bounded = self.max_concurrent.is_some() || self.max_rate.is_some() || self.max_per_agent.is_some();
-            check.require(strictness != Strictness::Eventual || (!bounded && self.max_per_tenant.is_empty()), || {
-                "is eventual, which has no permits; max_per_agent, max_per_tenant, max_concurrent and max_rate need strict or strict_claim".to_owned()
-            });
-        });
+        let strictness = named(check, "strictness", self.strictness.as_deref(), default);
+        if let Some(strictness) = strictness {
+            check.field("strictness", |check| self.fits(check, radius, strictness, bound));
+        }
         if radius == Some(BlastRadius::SingleRequest) {
             check.field("max_affected_requests", |check| {
-                check.require(self.max_affected_requests.is_none_or(|budget| budget == 1), || {
+                check.require(self.max_affected_requests.is_none_or(|budget| budget <= 1), || {
                     "is over 1; blast radius single_request allows exactly 1".to_owned()
                 });
             });
         }
-        if radius == Some(BlastRadius::SingleAgent) && strictness == Strictness::Eventual {
-            check.field("strictness", |check| {
-                check.wrong("is eventual; blast radius single_agent is bound by a grant and needs strict or strict_claim");
-            });
-        }
-        Some(strictness)
+        strictness
+    }
+
+    /// `bound` is a session whose permits belong to requests.
+    fn fits(
+        &self,
+        check: &mut Check,
+        radius: Option<BlastRadius>,
+        strictness: Strictness,
+        bound: bool,
+    ) {
+        check.require(!bound || strictness == Strictness::StrictClaim, || {
+            format!(
+                "is {}; single_request, single_trace and max_per_trace need strict_claim, which binds a permit to its request",
+                strictness.name()
+            )
+        });
+        let eventual = strictness == Strictness::Eventual;
+        let permits = self.max_concurrent.is_some()
+            || self.max_rate.is_some()
+            || self.max_per_agent.is_some()
+            || !self.max_per_tenant.is_empty();
+        check.require(!(eventual && permits), || {
+            "is eventual, which has no permits; max_per_agent, max_per_tenant, max_concurrent and max_rate need strict or strict_claim".to_owned()
+        });
+        check.require(!(eventual && radius == Some(BlastRadius::SingleAgent)), || {
+            "is eventual; blast radius single_agent is bound by a grant and needs strict or strict_claim".to_owned()
+        });
     }
 
     fn per_tenant(
@@ -108,16 +127,15 @@ impl SafetyDraft {
             check.require(self.max_per_tenant.len() <= TENANTS_MAX, || {
                 format!("has {} entries; allowed are {TENANTS_MAX}", self.max_per_tenant.len())
             });
-            self.max_per_tenant
-                .iter()
-                .take(TENANTS_MAX)
-                .map(|(tenant, limit)| {
-                    check.field(tenant, |check| {
-                        let limit = within(check, *limit, budget.unwrap_or(BUDGET_MAX));
-                        check.value(tenant.parse()).zip(limit)
-                    })
+            let budgets = self.max_per_tenant.iter().take(TENANTS_MAX).map(|(tenant, limit)| {
+                check.field(tenant, |check| {
+                    let limit = within(check, *limit, budget.unwrap_or(BUDGET_MAX));
+                    check.value(tenant.parse()).zip(limit)
                 })
-                .collect()
+            });
+            // All of them are looked at before one that is wrong ends it.
+            let budgets: Vec<_> = budgets.collect();
+            budgets.into_iter().collect()
         })
     }
 

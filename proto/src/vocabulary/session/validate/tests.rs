@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+mod together;
+
 use super::*;
 use crate::vocabulary::blast_radius::Strictness;
 use crate::vocabulary::fault::{Delay, Fault, Latency};
@@ -60,6 +62,7 @@ fn all_violations_are_named_at_once_with_their_paths() {
         [
             "experiments[0].fault.latency.min_ms",
             "experiments[0].probability",
+            "experiments[1].name",
             "experiments[1].agents[0]",
             "safety.blast_radius",
             "safety.max_affected_requests",
