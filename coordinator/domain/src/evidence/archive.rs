@@ -13,6 +13,8 @@ use crate::session::Session;
 /// Rows kept over all sessions: five times what 100,000 shims make of one, and 100 MB, since a row takes about 100 bytes and
 /// a process twice that.
 const ROWS_MAX: usize = 500_000;
+/// Rows that every session has room for, whatever was reported on others: more than most have, and 100 kB.
+const ROWS_OF_EACH: usize = 1000;
 /// Processes whose lost samples are counted; over all sessions, and mostly there are none.
 const LOSERS_MAX: usize = 65_536;
 
@@ -74,7 +76,7 @@ impl Archive {
     fn change(&mut self, session: &Session, change: impl FnOnce(&mut SessionEvidence, bool)) {
         let kept = self.sessions.entry(session.key.clone()).or_default();
         let before = kept.len();
-        change(kept, self.rows < ROWS_MAX);
+        change(kept, self.rows < ROWS_MAX || before < ROWS_OF_EACH);
         self.rows += kept.len() - before;
     }
 
@@ -110,5 +112,36 @@ impl Archive {
     #[must_use]
     pub fn of(&self, key: &SessionKey) -> Option<&SessionEvidence> {
         self.sessions.get(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_proto::vocabulary::counts::TraceCounts;
+    use squall_proto::vocabulary::id::Incarnation;
+    use squall_proto::vocabulary::message::TraceRow;
+
+    use super::*;
+    use crate::scenario::{ACME, given, started, strict, tenant};
+
+    #[test]
+    fn every_session_has_some_room_whatever_was_reported_on_others() {
+        let session = given(strict(50), [started()]);
+        let mut archive = Archive { rows: ROWS_MAX, ..Archive::default() };
+        let shim = ShimId::new("a").unwrap();
+        for life in 0..=ROWS_OF_EACH as u128 {
+            let counts = TraceCounts { succeeded: 1, ..TraceCounts::default() };
+            let evidence = Evidence {
+                incarnation: Incarnation(life.to_le_bytes()),
+                rows: vec![],
+                traces: vec![TraceRow { session: session.key.clone(), counts }],
+                samples: vec![],
+                samples_lost: 0,
+            };
+            archive.intake(&tenant(ACME), &shim, evidence, |_| Some(session.session()));
+        }
+        let kept = archive.of(&session.key).unwrap();
+        assert_eq!(kept.sums().traces.succeeded, ROWS_OF_EACH as u64);
+        assert_eq!(kept.rows_refused(), 1);
     }
 }
