@@ -29,8 +29,8 @@ use squall_proto::vocabulary::session::{
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::super::{
-    Answer, Engine, FleetView, Identity, Input, Now, Order, OrderError, OrderKind, Output, Query,
-    SessionKeyOrScope, SessionView, Token, Write,
+    Answer, Engine, FleetView, Identity, Input, Lane, Now, Order, OrderError, OrderKind, Output,
+    Query, SessionKeyOrScope, SessionView, Token, Write,
 };
 
 /// What happens to appends from now on.
@@ -392,7 +392,10 @@ impl Bench {
             },
             Output::Reply(token, reply) => drop(self.replies.insert(token, *reply)),
             Output::Ordered(token, result) => drop(self.orders.insert(token, result)),
-            Output::Command { tenant, command, .. } => self.commands.push((tenant, *command)),
+            Output::Command { tenant, shim: _, lane, command } => {
+                assert_eq!(lane, lane_of(&command), "{command:?}");
+                self.commands.push((tenant, *command));
+            }
             Output::Alive => {
                 let replica = self.engines[index].replica().clone();
                 for engine in &mut self.engines {
@@ -606,6 +609,19 @@ impl Bench {
         self.commands
             .iter()
             .any(|(_, command)| matches!(command, Command::Abort { epoch, .. } if which(epoch)))
+    }
+}
+
+/// Where each command has to go, in every test.
+fn lane_of(command: &Command) -> Lane {
+    match command {
+        Command::Pause(_) | Command::Abort { .. } | Command::Halt { .. } => Lane::Urgent,
+        Command::Plan(_)
+        | Command::Beat(_)
+        | Command::Dry(_)
+        | Command::Refill { .. }
+        | Command::Grant(_)
+        | Command::RollCall => Lane::Bulk,
     }
 }
 

@@ -243,3 +243,19 @@ fn nobody_waits_for_a_log_that_is_damaged() {
     }
     assert!(matches!(bench.reply(report), Some(Reply::Unavailable(_))));
 }
+
+/// The bench holds each command to its lane.
+#[test]
+fn pauses_aborts_and_halts_take_the_lane_where_no_plan_and_no_beat_goes() {
+    let mut bench = Bench::running(10);
+    bench.command("pause", ClientCommand::Pause);
+    bench.abort();
+    bench.engage();
+    bench.pass(Duration::from_secs(5));
+    let told = |which: fn(&Command) -> bool| bench.commands.iter().any(|(_, told)| which(told));
+    assert!(told(|told| matches!(told, Command::Pause(_))), "nobody was told of the pause");
+    assert!(told(|told| matches!(told, Command::Abort { .. })), "nobody was told of the abort");
+    assert!(told(|told| matches!(told, Command::Halt { .. })), "nobody was told of the halt");
+    assert!(told(|told| matches!(told, Command::Plan(_))), "nobody was told the plan");
+    assert!(told(|told| matches!(told, Command::Beat(_))), "nobody was told the plan's version");
+}
