@@ -59,7 +59,8 @@ A first session:
 
 Output:
   With --output json, stdout holds JSON with the field names of proto/squall/v1: moments as
-  RFC 3339, lengths of time as \"1.5s\", 64-bit numbers as numbers. An error is one object on stderr:
+  RFC 3339, lengths of time as \"1.5s\", 64-bit numbers as texts (jq: tonumber); the detail
+  of an event of the log is an object. An error is one object on stderr:
   {\"error\": {\"kind\", \"exit_code\", \"message\", \"violations\": [{\"field\", \"problem\"}], \"next\"}}
 
 Exit codes:

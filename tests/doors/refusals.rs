@@ -244,12 +244,12 @@ async fn an_experiment_that_no_shim_can_apply_is_refused_with_each_seam_and_its_
         (
             "cut",
             cut,
-            "experiments/tool_unavailable: seam rmcp: the seam can't break the connection",
+            "experiments/tool_unavailable: seam rmcp of shim shim-1: the seam can't break the connection",
         ),
         (
             "nobody",
             nobody,
-            "experiments/latency: the target matches none of the agents of shim shim-1",
+            "experiments/latency: the target matches none of the agents of shim shim-1 (planner)",
         ),
     ] {
         let name = house.create(id, spec).await?.name;

@@ -1,6 +1,6 @@
 //! Messages as JSON. Names and meanings of the fields are those of `proto/squall/v1`, so that they are documented once and
-//! stay: the JSON mapping of Protocol Buffers with the names as written there, numbers as numbers, and nothing left out
-//! for being zero.
+//! stay: the JSON mapping of Protocol Buffers with the names as written there, 64-bit numbers as texts, and nothing left
+//! out for being zero.
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -13,10 +13,10 @@ use squall_proto::wire::{FILE_DESCRIPTOR_SET, v1};
 
 use super::failure::{Exit, Failure};
 
-/// 64-bit numbers stay numbers: programs want to compare them.
+/// 64-bit numbers are texts, as that mapping has it: readers that take numbers for doubles (jq) would round them.
 const OPTIONS: SerializeOptions = SerializeOptions::new()
     .use_proto_field_name(true)
-    .stringify_64_bit_integers(false)
+    .stringify_64_bit_integers(true)
     .skip_default_fields(false);
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -121,7 +121,7 @@ mod tests {
             ..v1::Report::default()
         };
         let json = of(&report).unwrap();
-        assert_eq!(json["applied"], 7);
+        assert_eq!(json["applied"], "7");
         assert!(json["samples"][0]["time"].is_null());
         assert_eq!(json["samples"][0]["agent"], "planner");
         assert_eq!(json["samples"][1]["time"], "1970-01-01T00:00:01Z");

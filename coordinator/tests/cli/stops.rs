@@ -11,7 +11,11 @@ use crate::shim::Shim;
 
 /// A session that runs, and a shim that holds a permit of it.
 async fn running(dev: &Dev) -> Result<Shim> {
-    dev.squall_with(SESSION, &["session", "create", "-f", "-", "--id", "first"]).await?.done()?;
+    running_as(dev, SESSION).await
+}
+
+async fn running_as(dev: &Dev, file: &str) -> Result<Shim> {
+    dev.squall_with(file, &["session", "create", "-f", "-", "--id", "first"]).await?.done()?;
     let start = dev.squall(&["session", "start", "first", "--wait-for-shims", "60s"]);
     let (started, shim) = tokio::join!(start, Shim::connect(dev.nats_url(), 1));
     let (started, shim) = (started?.done()?, shim?);
@@ -23,9 +27,9 @@ async fn running(dev: &Dev) -> Result<Shim> {
 /// The number of the stop of the session, once it has one.
 async fn epoch(dev: &Dev) -> Result<u64> {
     let show = ["session", "show", "first", "--output", "json"];
-    let shown = dev.until(&show, |shown| !shown.contains("\"epoch\": 0,")).await?;
+    let shown = dev.until(&show, |shown| !shown.contains("\"epoch\": \"0\"")).await?;
     let session: serde_json::Value = serde_json::from_str(&shown)?;
-    session["stop"]["epoch"].as_u64().context("a number")
+    Ok(session["stop"]["epoch"].as_str().context("a text")?.parse()?)
 }
 
 #[tokio::test]
@@ -116,7 +120,19 @@ async fn a_halt_proves_the_stop_of_every_session_that_it_hit() -> Result<()> {
         "{halted}"
     );
     let listed = dev.squall(&["session", "list", "--state", "aborted"]).await?.done()?;
-    assert!(listed.contains("sessions/first"), "{listed}");
+    assert!(listed.contains("\nfirst "), "{listed}");
+    dev.done().await
+}
+
+#[tokio::test]
+async fn a_report_names_the_agent_that_the_blast_radius_was_bound_to() -> Result<()> {
+    let dev = Dev::start(&[]).await?;
+    let safety = "safety: { blast_radius: single_agent, ";
+    let _shim = running_as(&dev, &SESSION.replace("safety: { ", safety)).await?;
+    let report = dev.squall(&["session", "report", "first"]).await?.done()?;
+    let bound = "single_agent: bound by the log, with its first permit, to agent planner of acme;";
+    assert!(report.contains(bound), "{report}");
+    assert!(report.contains("at most 120 s promised, still running"), "{report}");
     dev.done().await
 }
 

@@ -64,7 +64,7 @@ pub struct Seam {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// The fault has no meaning at this point.
-    #[error("the fault has no meaning at a {} call", .0.name())]
+    #[error("the fault has no meaning at calls of {}s", .0.name())]
     Point(Point),
     /// The seam can't answer in place of the call.
     #[error("the seam can't answer in place of the call")]

@@ -36,10 +36,10 @@ fn summary(event: &Event) -> String {
         Event::Created { spec, seed, .. } => {
             let (count, budget) = (spec.experiments.len(), spec.safety.max_affected_requests);
             format!(
-                "created as a draft: {count} experiments, at most {budget} affected requests, seed {seed}"
+                "created as a draft; experiments: {count}, affected requests: at most {budget}, seed {seed}"
             )
         }
-        Event::Started { shims } => format!("started; {shims} shims can take part"),
+        Event::Started { shims } => format!("started; shims that can take part: {shims}"),
         Event::Paused => "paused: injects nothing until it is resumed".to_owned(),
         Event::Resumed => "resumed".to_owned(),
         Event::DrainBegan { why: DrainReason::Operator } => {
@@ -57,7 +57,7 @@ fn summary(event: &Event) -> String {
         Event::ScopeBound { scope } => format!("the blast radius is bound to {}", bound(scope)),
         Event::GrantIssued { holder, req_no, permits, agent, .. } => {
             format!(
-                "{permits} permits to shim {} of {} for agent {agent} (request {req_no})",
+                "shim {} of {} got permits for {permits}, for agent {agent} (request {req_no})",
                 holder.shim, holder.tenant
             )
         }
@@ -82,7 +82,7 @@ fn summary(event: &Event) -> String {
             "all stopped, proven: every holder of permits confirmed".to_owned()
         }
         Event::StopProven { by: ProofKind::Time, out_of_contact } => format!(
-            "all stopped, proven: every lease is over, with {} holders out of contact",
+            "all stopped, proven: every lease is over; holders out of contact: {}",
             out_of_contact.len()
         ),
         Event::GuardTripped { failed_downstream, threshold } => format!(
@@ -92,7 +92,8 @@ fn summary(event: &Event) -> String {
     }
 }
 
-fn bound(scope: &BoundScope) -> String {
+/// What a blast radius is bound to, in words.
+pub(super) fn bound(scope: &BoundScope) -> String {
     match scope {
         BoundScope::Agent(tenant, agent) => format!("agent {agent} of {tenant}"),
         BoundScope::Trace(tenant, trace) => format!("trace {trace} of {tenant}"),

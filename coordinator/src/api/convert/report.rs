@@ -2,13 +2,14 @@
 
 use squall_domain::evidence::Excess;
 use squall_domain::session::Session;
-use squall_proto::vocabulary::blast_radius::{Safety, Strictness};
+use squall_proto::vocabulary::blast_radius::{BlastRadius, Safety, Strictness};
+use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::id::Holder;
 use squall_proto::vocabulary::message::{Sample, SampleKind};
 use squall_proto::vocabulary::named::Named;
 use squall_proto::wire::v1;
 
-use super::{duration, session, stop, timestamp};
+use super::{duration, event, session, stop, timestamp};
 use crate::engine::{SessionView, Stage};
 
 /// The report of a session, finished or not.
@@ -88,8 +89,8 @@ fn budget(session: &Session, applied: u64) -> String {
     let spent = session.ledger.spent();
     match session.spec.safety.strictness {
         Strictness::Strict | Strictness::StrictClaim => format!(
-            "max_affected_requests: at most {budget} promised; the log issued permits for {spent} and no injection \
-             happens without one; {applied} reported applied"
+            "max_affected_requests: at most {budget} promised; by the log permits for {spent} were issued and not given \
+             back, and no fault happens without one; {applied} reported applied"
         ),
         Strictness::Eventual => format!(
             "max_affected_requests: {budget} aimed at, not promised; an eventual session has no permits and ends once \
@@ -108,15 +109,33 @@ fn excess(Excess { holder, reported, permits }: &Excess) -> String {
 }
 
 fn radius(view: &SessionView) -> String {
-    let radius = view.session.spec.safety.blast_radius.name();
-    let (tenants, named) = (view.sums.tenants.len(), view.sums.agents.len() as u64);
-    let agents = named + view.sums.other_agents_count;
-    let bound = if view.session.bound.is_some() {
-        "bound with the first grant, in the log"
-    } else {
-        "not bound to one"
+    let SessionView { session, sums, .. } = view;
+    let radius = session.spec.safety.blast_radius;
+    let held = match (radius, &session.bound) {
+        (BlastRadius::SingleTenant, _) => format!("only calls of tenant {}", session.key.tenant),
+        (BlastRadius::MultiTenant, _) => {
+            format!(
+                "only calls of the tenants listed, {} of them",
+                session.spec.target.tenants.len()
+            )
+        }
+        (
+            BlastRadius::SingleRequest | BlastRadius::SingleAgent | BlastRadius::SingleTrace,
+            Some(scope),
+        ) => format!("bound by the log, with its first permit, to {}", event::bound(scope)),
+        (
+            BlastRadius::SingleRequest | BlastRadius::SingleAgent | BlastRadius::SingleTrace,
+            None,
+        ) => "bound by the log to whoever gets its first permit; nobody did".to_owned(),
     };
-    format!("blast_radius {radius}: {bound}; {agents} agents of {tenants} tenants reported")
+    let affected = |counts: &&Counts| counts.applied > 0;
+    let agents = sums.agents.values().filter(affected).count();
+    let tenants = sums.tenants.values().filter(affected).count();
+    let least = if sums.other_agents.applied > 0 { "at least " } else { "" };
+    format!(
+        "blast_radius {}: {held}; affected, as reported: agents {least}{agents}, tenants {tenants}",
+        radius.name()
+    )
 }
 
 fn duration_bound(session: &Session, safety: &Safety) -> String {
@@ -130,10 +149,12 @@ fn duration_bound(session: &Session, safety: &Safety) -> String {
     match (started, ended) {
         (Some(started), Some(ended)) => {
             let ran = ended.since(started).as_secs_f64();
-            format!("max_duration_s: at most {promised} promised, ended after {ran:.1} by the log")
+            format!(
+                "max_duration_s: at most {promised} s promised, ended after {ran:.1} s by the log"
+            )
         }
-        (Some(_), None) => format!("max_duration_s: at most {promised} promised, still running"),
-        (None, _) => format!("max_duration_s: at most {promised} promised, never started"),
+        (Some(_), None) => format!("max_duration_s: at most {promised} s promised, still running"),
+        (None, _) => format!("max_duration_s: at most {promised} s promised, never started"),
     }
 }
 
@@ -143,7 +164,7 @@ fn stop_bound(view: &SessionView) -> Option<String> {
         Stage::None => None,
         Stage::Pushed => Some("stop: pushed to the shims, not durable yet".to_owned()),
         Stage::Aborted => Some(format!(
-            "stop: durable, not proven yet; {absent} holders of permits have not confirmed"
+            "stop: durable, not proven yet; holders of permits that have not confirmed: {absent}"
         )),
         Stage::Proven => Some(
             "stop: all stopped, proven; who confirmed and who did not stands in the abort"

@@ -63,9 +63,12 @@ impl Args {
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         let parent = name::parent(global.tenant())?;
         let filter = self.state.iter().map(|state| state.term()).collect::<Vec<_>>().join(" OR ");
-        let listed = list(global.client()?, parent, filter, usize::from(self.limit)).await?;
+        let listed =
+            list(global.client()?, parent.clone(), filter, usize::from(self.limit)).await?;
         let screen = global.screen();
-        screen.answer(&listed, draw)?;
+        // A name that a command takes with the same tenant; in full where several tenants are listed.
+        let prefix = format!("{parent}/sessions/");
+        screen.answer(&listed, |listed, look| draw(listed, &prefix, look))?;
         if !listed.next_page_token.is_empty() {
             let more = u32::from(self.limit) * 2;
             screen.note(&format!("there are more: --limit {more} shows twice as many"));
@@ -100,21 +103,21 @@ async fn list(
     }
 }
 
-fn draw(listed: &ListSessionsResponse, look: Look) -> String {
+fn draw(listed: &ListSessionsResponse, prefix: &str, look: Look) -> String {
     if listed.sessions.is_empty() {
         return "no sessions".to_owned();
     }
     let headings = ["session", "state", "applied", "budget", "created", "title"];
     let mut table = table(look, &headings);
     for session in &listed.sessions {
-        table.add_row(row(session));
+        table.add_row(row(session, prefix));
     }
     lines(&table)
 }
 
-fn row(session: &Session) -> Vec<Cell> {
+fn row(session: &Session, prefix: &str) -> Vec<Cell> {
     vec![
-        Cell::new(&session.name),
+        Cell::new(session.name.strip_prefix(prefix).unwrap_or(&session.name)),
         marked(state(session.state), state_mark(session.state)),
         number(session.counts.unwrap_or_default().applied),
         number(session.budget.unwrap_or_default().budget),
@@ -132,6 +135,8 @@ mod tests {
     fn sessions_are_one_to_a_line() {
         let listed =
             ListSessionsResponse { sessions: vec![aborted(), aborted()], ..Default::default() };
-        insta::assert_snapshot!(draw(&listed, Look::PLAIN));
+        insta::assert_snapshot!(draw(&listed, "tenants/-/sessions/", Look::PLAIN));
+        let of_one = draw(&listed, "tenants/acme/sessions/", Look::PLAIN);
+        assert!(of_one.contains("\nfirst  ") && !of_one.contains("tenants/"), "{of_one}");
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use squall_proto::vocabulary::id::ShimId;
+use squall_proto::vocabulary::id::{AgentName, ShimId, ToolName};
 use squall_proto::vocabulary::message::Hello;
 use squall_proto::vocabulary::session::{Experiment, SessionSpec};
 use squall_proto::vocabulary::site::Obstacle;
+
+/// Names that a reason tells, of those that there are: enough to see a misspelt one beside the right one.
+const NAMES_SHOWN: usize = 8;
 
 /// Whether the owner lets it happen, and one of the sites fits. Asked for every shim of a fleet: it allocates nothing.
 pub(super) fn can_apply(session: &SessionSpec, experiment: &Experiment, hello: &Hello) -> bool {
@@ -27,7 +30,7 @@ pub(super) fn why_not(
     for site in hello.sites() {
         match site.fits(session, experiment) {
             Err(why @ (Obstacle::Seam(_) | Obstacle::NoTrace)) => {
-                reasons.insert(format!("seam {}: {why}", site.seam.name));
+                reasons.insert(format!("seam {} of shim {shim}: {why}", site.seam.name));
             }
             Err(why @ Obstacle::Agent) => nearest = nearest.or(Some(why)),
             Err(
@@ -65,14 +68,29 @@ fn of_shim(shim: &ShimId, hello: &Hello, why: Obstacle) -> String {
         Obstacle::Environment => {
             format!("shim {shim} runs in {}, which the target leaves out", hello.environment)
         }
-        Obstacle::Agent => format!("the target matches none of the agents of shim {shim}"),
+        Obstacle::Agent => {
+            let agents = some(hello.agents.iter().map(AgentName::as_str));
+            format!("the target matches none of the agents of shim {shim} ({agents})")
+        }
         Obstacle::Tool => {
+            let tools = some(hello.tools.iter().map(ToolName::as_str));
             format!(
-                "the target matches agents of shim {shim}, but none of the tools that they call"
+                "the target matches agents of shim {shim}, but none of the tools that they call ({tools})"
             )
         }
         Obstacle::Kind(_) | Obstacle::Delay { .. } | Obstacle::Seam(_) | Obstacle::NoTrace => {
             format!("shim {shim}: {why}")
         }
+    }
+}
+
+/// The first names, and how many more there are.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMES_SHOWN);
+    let shown = names.take(NAMES_SHOWN).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => "there are none yet".to_owned(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
     }
 }
