@@ -28,10 +28,12 @@ pub struct SessionDraft {
 #[serde(default)]
 pub struct ExperimentDraft {
     /// Unique in the session; default: the fault's kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What happens: exactly one kind.
     pub fault: FaultDraft,
     /// How often, of the calls that match: 0 to 1. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub probability: Option<f64>,
     /// Only these agents; empty means all of the target's.
     pub agents: Vec<String>,
