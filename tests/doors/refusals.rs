@@ -85,7 +85,13 @@ const CASES: &[Case] = &[
     ("an unknown radius", |s| safety(s).blast_radius = Some(99), &["spec.safety.blast_radius"]),
     (
         "too many experiments",
-        |s| s.experiments = vec![s.experiments[0].clone(); 101],
+        |s| {
+            let named = |number| v1::ExperimentSpec {
+                name: Some(format!("latency-{number}")),
+                ..s.experiments[0].clone()
+            };
+            s.experiments = (0..101).map(named).collect();
+        },
         &["spec.experiments"],
     ),
     (
