@@ -41,7 +41,7 @@ pub use self::exchange::{
     AppendFailure, Input, Lane, Now, Output, SessionKeyOrScope, Token, Write,
 };
 pub use self::members::owner;
-pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage};
+pub use self::view::{FleetView, HaltView, Losses, SessionView, ShimView, Stage, Unread};
 
 use self::barrier::Barriers;
 use self::desk::{Desk, Place};
@@ -93,6 +93,8 @@ pub struct Engine {
     refused_closes: Seldom,
     /// Evidence of sessions whose start the log did not bring yet.
     early: VecDeque<Early>,
+    /// Since when evidence can't be read, while it can't.
+    unread: Option<Unread>,
     pushed: BTreeMap<SessionKey, (AppendId, UnixMillis)>,
     pushes: Vec<Push>,
     /// Sessions that ended their stop without proof yet: the barrier that their clock waits for, and when it was passed.
@@ -130,6 +132,7 @@ impl Engine {
             reports: Reports::default(),
             refused_closes: Seldom::default(),
             early: VecDeque::new(),
+            unread: None,
             pushed: BTreeMap::new(),
             pushes: Vec::new(),
             proofs: BTreeMap::new(),
@@ -164,6 +167,8 @@ impl Engine {
             Input::Evidence { sequence, tenant, shim, evidence } => {
                 self.evidence(now, sequence, tenant, shim, *evidence);
             }
+            Input::EvidenceUnreadable { why, silent } => self.unreadable(now, why, silent),
+            Input::EvidenceReadable => self.readable(),
             Input::Order { token, order } => self.order(now, token, *order),
             Input::Query { token, query } => self.query(now, token, query),
             Input::Alive(replica) => self.members.heard(replica, now.boot),

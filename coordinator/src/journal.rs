@@ -11,6 +11,8 @@ pub mod contract;
 pub mod jetstream;
 pub mod memory;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -43,7 +45,8 @@ pub trait Journal: Send + Sync + 'static {
     /// What the log is and how durable. Asks the servers anew at each call.
     fn facts(&self) -> BoxFuture<'_, Result<LogFacts, ReadError>>;
 
-    /// The evidence after `after`, then live. Old evidence is discarded, so its sequences may have gaps.
+    /// The evidence after `after`, then live. Old evidence is discarded, so its sequences may have gaps; and they begin
+    /// again when its stream had to be made anew. Never ends.
     fn evidence_tail(&self, after: u64) -> BoxStream<'static, TailEvent>;
 
     /// Sequence of the newest evidence, 0 if there is none.
@@ -153,7 +156,14 @@ pub enum TailEvent {
         /// Sequence of the last record yielded, or of the last in the stream.
         last_sequence: u64,
     },
-    /// What is read doesn't fit what was read before. Nothing follows.
+    /// Evidence only: nothing could be read for a while. Any other event that follows ends that.
+    Unreadable {
+        /// What came instead.
+        why: String,
+        /// For how long so far.
+        silent: Duration,
+    },
+    /// The log only: what is read doesn't fit what was read before. Nothing follows.
     Damaged {
         /// What doesn't fit.
         why: Damage,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use squall::engine::{SessionView, Stage, owner};
 use squall_domain::session::ClientCommand;
-use squall_proto::subject::{Filter, LOG_STREAM, Partition, Subject};
+use squall_proto::subject::{EVIDENCE_STREAM, Filter, LOG_STREAM, Partition, Subject};
 use squall_proto::vocabulary::blast_radius::Strictness;
 use squall_proto::vocabulary::id::{SessionKey, TenantId};
 use squall_proto::vocabulary::named::Named;
@@ -97,6 +97,14 @@ impl House {
             Nats::One(server) => Ok(server),
             Nats::Three(cluster) => cluster.leader(0, LOG_STREAM).await,
         }
+    }
+
+    /// Deletes what shims reported, and where it goes.
+    pub(crate) async fn delete_evidence(&self) -> Result<()> {
+        let api = async_nats::jetstream::new(connect(self.site.urls.clone()).await?);
+        let deleted = api.delete_stream(EVIDENCE_STREAM).await?;
+        ensure!(deleted.success, "it is still there");
+        Ok(())
     }
 
     /// Whether the log can be written while one server is away.

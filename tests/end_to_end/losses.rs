@@ -12,6 +12,7 @@ super::on_both_houses!(
     without_a_coordinator_every_agent_is_left_alone_and_with_a_new_one_chaos_goes_on,
     without_a_coordinator_an_eventual_session_rests_as_well,
     a_server_that_leads_the_log_is_killed_and_comes_back,
+    the_stream_of_evidence_is_deleted_and_counts_go_on,
 );
 
 /// All replicas at once; as many new ones know everything from the log.
@@ -61,6 +62,18 @@ async fn a_server_that_leads_the_log_is_killed_and_comes_back(house: House) -> R
     chaos_goes_on(&house, &agents).await?;
     house.abort().await?;
     assert_eq!(changed_during(&agents, 20).await?, 0, "injections after the proof");
+    house.settle(agents).await?;
+    Ok(())
+}
+
+/// Counters are cumulative, so that what was lost is said again with what follows.
+async fn the_stream_of_evidence_is_deleted_and_counts_go_on(house: House) -> Result<()> {
+    let agents = house.agents(4)?;
+    house.start(100_000).await?;
+    house.injections(20).await?;
+    house.delete_evidence().await?;
+    chaos_goes_on(&house, &agents).await?;
+    house.abort().await?;
     house.settle(agents).await?;
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream;
 use futures::StreamExt;
 use squall::journal::contract::{append, commit, entries, id};
 use squall::journal::jetstream::{JetStream, SCHEMA_KEY, Settings};
 use squall::journal::{Damage, Journal, TailEvent};
-use squall_proto::subject::{Filter, LOG_STREAM};
+use squall_proto::subject::{EVIDENCE_STREAM, Filter, LOG_STREAM};
 use std::sync::Arc;
 
 use crate::backend::{Real, on_one_server};
@@ -170,4 +171,53 @@ async fn evidence_that_was_discarded_for_want_of_room_is_no_damage() {
     while entries(&mut tail, 1).await[0].sequence < 31 {}
     let rest = entries(&mut journal.evidence_tail(1), 1).await;
     assert!(rest[0].sequence > 20, "{} is still there", rest[0].sequence);
+}
+
+#[tokio::test]
+async fn evidence_whose_stream_was_deleted_is_made_anew_and_read_on() {
+    let backend = on_one_server().await;
+    let journal = backend.journal().await;
+    let api = backend.raw().await;
+    let client = api.client();
+    let publish = async |text: &'static str| {
+        client.publish("tenant.acme.ev.shim1.5", text.into()).await.unwrap();
+        client.flush().await.unwrap();
+    };
+    let mut tail = journal.evidence_tail(0);
+    publish("one").await;
+    publish("two").await;
+    entries(&mut tail, 2).await;
+    api.delete_stream(EVIDENCE_STREAM).await.unwrap();
+    let anew =
+        async { while tail.next().await != Some(TailEvent::CaughtUp { last_sequence: 0 }) {} };
+    tokio::time::timeout(BELIEF, anew).await.unwrap();
+    publish("three").await;
+    let found = entries(&mut tail, 1).await;
+    assert_eq!((found[0].sequence, found[0].bytes.as_ref()), (1, b"three".as_slice()));
+    // So it is for one that was away meanwhile.
+    assert_eq!(entries(&mut journal.evidence_tail(2), 1).await[0].sequence, 1);
+}
+
+#[tokio::test]
+async fn evidence_that_cannot_be_read_for_long_is_said_to_be_so_and_read_once_it_can() {
+    let backend = on_one_server().await;
+    let journal = backend.journal().await;
+    let api = backend.raw().await;
+    let mut tail = journal.evidence_tail(0);
+    assert_eq!(tail.next().await, Some(TailEvent::CaughtUp { last_sequence: 0 }));
+    let config = api.get_stream(EVIDENCE_STREAM).await.unwrap().cached_info().config.clone();
+    // Somebody else's stream takes its subjects, so that it can't be made anew.
+    api.delete_stream(EVIDENCE_STREAM).await.unwrap();
+    let subjects = config.subjects.clone();
+    let other = stream::Config { name: "OTHER".into(), subjects, no_ack: true, ..config };
+    let taken = async || api.create_stream(other.clone()).await.is_ok();
+    while !taken().await {
+        let _made_anew_before = api.delete_stream(EVIDENCE_STREAM).await;
+    }
+    let event = tokio::time::timeout(BELIEF, tail.next()).await.unwrap();
+    let Some(TailEvent::Unreadable { why, silent }) = event else { panic!("{event:?}") };
+    assert!(why.contains(EVIDENCE_STREAM) && silent >= Duration::from_secs(12), "{why} {silent:?}");
+    api.delete_stream("OTHER").await.unwrap();
+    let event = tokio::time::timeout(BELIEF, tail.next()).await.unwrap();
+    assert_eq!(event, Some(TailEvent::CaughtUp { last_sequence: 0 }));
 }

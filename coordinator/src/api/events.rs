@@ -123,7 +123,7 @@ impl Reader {
                     Err(error) => Err(Error::Log(format!("record {} {error}", entry.sequence))),
                 }
             }
-            Some(TailEvent::CaughtUp { .. }) => Ok(()),
+            Some(TailEvent::CaughtUp { .. } | TailEvent::Unreadable { .. }) => Ok(()),
             Some(TailEvent::Damaged { why }) => Err(Error::Log(why.to_string())),
             None => Err(Error::NotReady("the log can't be read any more".to_owned())),
         }

@@ -200,6 +200,7 @@ impl Watcher {
         let (at, sent) = self.sent.as_ref()?;
         let is_urgent = sent.session.phase != view.session.phase
             || sent.stage != view.stage
+            || sent.unread != view.unread
             || sent.log_damage != view.log_damage
             || is_over(view);
         (!is_urgent).then(|| *at + EVERY)
@@ -249,10 +250,12 @@ fn differ(one: &SessionView, other: &SessionView) -> bool {
         stage,
         pushed_at,
         inert_by,
+        unread,
         log_damage,
         at: _,
     } = one;
     *log_damage != other.log_damage
+        || *unread != other.unread
         || session.revision != other.session.revision
         || session.phase != other.session.phase
         || *stage != other.stage

@@ -13,7 +13,7 @@ use squall_proto::vocabulary::session::SessionSpec;
 
 use super::desk::{Job, Outcome, Place, Work, by};
 use super::view::{FleetView, HaltView, SessionView};
-use super::{Engine, Now, Output, SessionKeyOrScope, Token};
+use super::{Engine, Now, Output, SessionKeyOrScope, Token, Unread};
 
 /// Most sessions in the log's window of 30 days: what a replica can hold in memory and list.
 const SESSIONS_MAX: usize = 100_000;
@@ -367,7 +367,10 @@ impl Engine {
         match (&self.log_damage, self.live_since) {
             (Some(why), _) => Err(format!("the log is damaged: {why}")),
             (None, None) => Err("still reading the log".to_owned()),
-            (None, Some(_)) => Ok(()),
+            (None, Some(_)) => match &self.unread {
+                Some(Unread { why, .. }) => Err(format!("evidence can't be read: {why}")),
+                None => Ok(()),
+            },
         }
     }
 }

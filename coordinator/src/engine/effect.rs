@@ -315,6 +315,9 @@ impl Engine {
         if let Some(drained) = session.reached(total) {
             return vec![own(drained)];
         }
+        if let Some(paused) = self.unread.as_ref().and_then(|_| session.unwatched()) {
+            return vec![own(paused)];
+        }
         let outstanding = self.outstanding(now, session);
         if let Due::Append(event) = session.due(now.wall, outstanding) {
             return vec![own(event)];

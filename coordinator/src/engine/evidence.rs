@@ -6,10 +6,10 @@ use squall_domain::event::Event;
 use squall_domain::world::{Entry, World};
 use squall_proto::vocabulary::id::{Holder, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::Evidence;
-use squall_proto::vocabulary::time::BootNanos;
+use squall_proto::vocabulary::time::{BootNanos, UnixMillis};
 
 use super::desk::Place;
-use super::{Engine, Now};
+use super::{Engine, Now, Unread};
 
 /// Evidence waits this long for the start of its session: a replica lags behind the others by moments only.
 const EARLY_AGE: Duration = Duration::from_secs(10);
@@ -42,8 +42,38 @@ impl Engine {
             incarnation: evidence.incarnation,
         };
         self.fleet.heard(&holder, now.boot);
-        self.archive.sequence = self.archive.sequence.max(sequence);
+        self.readable();
+        // Smaller than before when the stream was made anew.
+        self.archive.sequence = sequence;
         self.take_in(now, Early { since: now.boot, tenant, shim, evidence });
+    }
+
+    /// Evidence can't be read: counts stand still, and who is bounded by them alone gets nothing more.
+    pub(super) fn unreadable(&mut self, now: Now, why: String, silent: Duration) {
+        if self.unread.is_some() {
+            return;
+        }
+        tracing::error!(
+            %why,
+            "evidence can't be read: counts stand still, guarded sessions get no permits, those without permits pause"
+        );
+        let silent = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+        let since = UnixMillis(now.wall.0.saturating_sub(silent));
+        self.unread = Some(Unread { since, why });
+        self.show_live();
+    }
+
+    /// Evidence can be read.
+    pub(super) fn readable(&mut self) {
+        if self.unread.take().is_some() {
+            tracing::info!("evidence can be read again");
+            self.show_live();
+        }
+    }
+
+    fn show_live(&mut self) {
+        let live = self.world.sessions().filter(|session| session.phase.is_live());
+        self.changed.extend(live.map(|session| session.key.clone()));
     }
 
     fn take_in(&mut self, now: Now, Early { since, tenant, shim, mut evidence }: Early) {

@@ -1,6 +1,7 @@
 //! What goes into a replica and comes out of it: all that it has of the world.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use squall_domain::event::{Event, Hash, LeverEvent, Record};
 use squall_domain::lever::Scope;
@@ -83,6 +84,15 @@ pub enum Input {
         /// What it says.
         evidence: Box<Evidence>,
     },
+    /// Evidence can't be read.
+    EvidenceUnreadable {
+        /// What came instead.
+        why: String,
+        /// For how long so far.
+        silent: Duration,
+    },
+    /// Evidence can be read, and was read to its end.
+    EvidenceReadable,
     /// A client wants something done.
     Order {
         /// Who waits.

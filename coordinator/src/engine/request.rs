@@ -20,6 +20,8 @@ use super::{Engine, Now, Output, Token};
 
 /// Asks for a session wait longer the more holders ask for it: a second for each thousand.
 const ASKERS_PER_SECOND: u64 = 1000;
+/// Why a guarded session gets nothing for now.
+const BLIND: &str = "evidence can't be read, and the session's guard sees nothing without it";
 
 impl Engine {
     pub(super) fn request(
@@ -189,6 +191,10 @@ impl Engine {
             None => AskDecision::Refuse(RefusedWhy::Invalid),
         };
         let reply = match decision {
+            AskDecision::Issue(_) if self.is_blind(key) => {
+                self.unavailable(token, BLIND, 5000);
+                return Outcome::Answered;
+            }
             AskDecision::Issue(_) => None,
             AskDecision::Granted(open) => {
                 self.grant(now, key, &holder, &open, Some(ask.sent)).map(Reply::Grant)
@@ -205,6 +211,11 @@ impl Engine {
             // A replica that isn't fresh answers no Ask.
             None => Outcome::Waits(Box::new(Job::new(token, since, Work::Ask(holder, ask)))),
         }
+    }
+
+    /// Whether the session has a guard that sees nothing, since evidence can't be read.
+    fn is_blind(&self, key: &SessionKey) -> bool {
+        self.unread.is_some() && self.world.session(key).is_some_and(Session::is_guarded)
     }
 
     /// The grant as it leaves now; `None` while this replica isn't fresh.

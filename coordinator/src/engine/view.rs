@@ -46,8 +46,19 @@ pub struct SessionView {
     pub inert_by: Option<UnixMillis>,
     /// When this was true.
     pub at: UnixMillis,
+    /// Since when its shims' evidence can't be read, while it can't: sums and samples stand still.
+    pub unread: Option<Unread>,
     /// Why the whole log can't be trusted any more: nothing will follow.
     pub log_damage: Option<String>,
+}
+
+/// Evidence that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Since when.
+    pub since: UnixMillis,
+    /// What came instead.
+    pub why: String,
 }
 
 /// The connected shims.
@@ -138,6 +149,7 @@ impl Engine {
             inert_by,
             at: now.wall,
             session,
+            unread: self.unread.clone(),
             log_damage: self.log_damage.clone(),
         }
     }

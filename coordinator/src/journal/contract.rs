@@ -387,6 +387,7 @@ pub async fn entries(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> 
         match next(tail).await {
             TailEvent::Entry(entry) => entries.push(entry),
             TailEvent::CaughtUp { .. } => {}
+            TailEvent::Unreadable { why, .. } => panic!("unreadable: {why}"),
             TailEvent::Damaged { why } => panic!("damaged after {} entries: {why}", entries.len()),
         }
     }

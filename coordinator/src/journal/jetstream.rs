@@ -243,8 +243,9 @@ impl Journal for JetStream {
     }
 
     fn evidence_tail(&self, after: u64) -> BoxStream<'static, TailEvent> {
-        let Shared { evidence_api, evidence_id, .. } = &*self.shared;
-        tail::start(evidence_api.clone(), tail::Kind::Evidence, evidence_id.clone(), after)
+        let Shared { settings, evidence_api, evidence_id, .. } = &*self.shared;
+        let kind = tail::Kind::Evidence(Box::new(streams::evidence(settings)));
+        tail::start(evidence_api.clone(), kind, evidence_id.clone(), after)
     }
 
     fn last_evidence_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {

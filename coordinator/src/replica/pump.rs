@@ -194,6 +194,8 @@ impl Pump {
                 }
                 Some(Input::CaughtUp)
             }
+            // Only evidence is said to be so.
+            TailEvent::Unreadable { .. } => None,
             TailEvent::Damaged { why } => self.damaged(&why),
         }
     }
@@ -234,11 +236,13 @@ impl Pump {
                     }
                 }
             }
-            TailEvent::CaughtUp { .. } => None,
+            TailEvent::CaughtUp { .. } => Some(Input::EvidenceReadable),
+            TailEvent::Unreadable { why, silent } => {
+                Some(Input::EvidenceUnreadable { why, silent })
+            }
+            // No journal ends evidence so; if one does, it is read no more.
             TailEvent::Damaged { why } => {
-                tracing::error!(%why, "evidence can't be read; counts stand still");
-                self.evidence = Some(futures::stream::pending().boxed());
-                None
+                Some(Input::EvidenceUnreadable { why: why.to_string(), silent: Duration::ZERO })
             }
         }
     }

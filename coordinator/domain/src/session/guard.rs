@@ -38,4 +38,17 @@ impl Session {
         (is_active && !self.has_permits() && is_spent)
             .then_some(Event::DrainBegan { why: DrainReason::Budget })
     }
+
+    /// Whether its guard looks at what is reported: then nothing may be issued while reports can't be read.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.spec.safety.cascade_threshold.is_some() && self.guard_tripped.is_none()
+    }
+
+    /// What a session without permits appends while reports can't be read, which are all that bounds it: it pauses, until
+    /// somebody resumes it.
+    #[must_use]
+    pub fn unwatched(&self) -> Option<Event> {
+        (self.phase == Phase::Running && !self.has_permits()).then_some(Event::Paused)
+    }
 }

@@ -10,7 +10,7 @@ use crate::engine::SessionView;
 
 /// A session as clients see it.
 pub(crate) fn session(view: &SessionView) -> v1::Session {
-    let SessionView { session, sums, outstanding, .. } = view;
+    let SessionView { session, sums, outstanding, unread, .. } = view;
     let Sums { total, tenants, agents, other_agents, other_agents_count, traces, experiments: _ } =
         sums;
     v1::Session {
@@ -47,6 +47,10 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
         traces: Some((*traces).into()),
         stop: Some(stop::stop(view)),
         damage: session.damage.clone().unwrap_or_default(),
+        evidence_outage: unread.as_ref().map(|unread| v1::EvidenceOutage {
+            since: Some(timestamp(unread.since)),
+            why: unread.why.clone(),
+        }),
     }
 }
 

@@ -45,6 +45,14 @@ pub(super) fn totals(session: &Session) -> String {
     counters::totals(session.counts.as_ref(), session.experiments.len())
 }
 
+/// That counts stand still, while they do.
+pub(super) fn outage(session: &Session) -> String {
+    session.evidence_outage.as_ref().map_or_else(String::new, |outage| {
+        let since = moment(outage.since.as_ref());
+        format!("can't be read since {since}, counts stand still: {}", outage.why)
+    })
+}
+
 /// What a person watches: state, permits, counters by experiment and tenant, the stop.
 pub(super) fn live(session: &Session, now: Timestamp, look: Look) -> String {
     let mut text = format!(
@@ -56,7 +64,10 @@ pub(super) fn live(session: &Session, now: Timestamp, look: Look) -> String {
     if !session.title.is_empty() {
         text = format!("{text}{}\n", session.title);
     }
-    let permits = fields(look, &[("permits", counters::permits(session.budget.as_ref()))]);
+    let permits = fields(
+        look,
+        &[("evidence", outage(session)), ("permits", counters::permits(session.budget.as_ref()))],
+    );
     let stop = session.stop.as_ref().filter(|stop| stop::is_one(stop));
     let experiments = counters::experiments(&session.experiments, look);
     let legend = counters::legend(&[&experiments]);
@@ -87,6 +98,7 @@ pub(super) fn whole(session: &Session, look: Look) -> String {
             ("title", session.title.clone()),
             ("state", painted_state(session, look)),
             ("damage", session.damage.clone()),
+            ("evidence", outage(session)),
             ("created", moment(session.create_time.as_ref())),
             ("started", moment(session.start_time.as_ref())),
             ("ended", moment(session.end_time.as_ref())),

@@ -78,6 +78,7 @@ fn head(report: &Report, look: Look) -> String {
             ("ended", moment(session.end_time.as_ref())),
             ("affected", affected),
             ("overshoot", overshoot),
+            ("evidence", picture::outage(&session)),
             ("permits", counters::permits(report.budget.as_ref())),
             ("calls", picture::totals(&session)),
             ("skipped", skipped(&session)),

@@ -264,6 +264,19 @@ impl Bench {
         self.settle();
     }
 
+    /// The first replica can't read evidence.
+    pub(super) fn loses_evidence(&mut self) {
+        let (why, silent) = ("gone".to_owned(), Duration::from_secs(12));
+        self.engines[0].handle(self.now, Input::EvidenceUnreadable { why, silent });
+        self.settle();
+    }
+
+    /// It can again.
+    pub(super) fn reads_evidence(&mut self) {
+        self.engines[0].handle(self.now, Input::EvidenceReadable);
+        self.settle();
+    }
+
     /// The sessions as the first replica lists them.
     pub(super) fn listed(&mut self) -> Vec<SessionView> {
         let engine = &mut self.engines[0];

@@ -5,6 +5,7 @@ use std::time::Duration;
 use squall_domain::evidence::Sums;
 use squall_domain::session::{ClientCommand, Phase};
 use squall_proto::vocabulary::id::SessionKey;
+use squall_proto::vocabulary::message::{Reply, Unavailable};
 
 use super::bench::{Bench, Fate, draft, key, spec};
 
@@ -86,4 +87,52 @@ fn a_list_holds_sums_and_no_single_agents() {
     let listed = bench.listed();
     let [line] = listed.as_slice() else { panic!("{listed:?}") };
     assert_eq!((line.sums.total.seen, line.sums.agents.len(), line.samples.len()), (9, 0, 0));
+}
+
+#[test]
+fn a_guarded_session_gets_nothing_while_its_guard_sees_nothing() {
+    let mut draft = draft(10);
+    draft.safety.cascade_threshold = Some(3);
+    let mut bench = Bench::new();
+    bench.run(draft.validate().unwrap());
+    bench.loses_evidence();
+    let asked = bench.ask("shim-1", 1, 1);
+    let Some(Reply::Unavailable(Unavailable { why, .. })) = bench.reply(asked) else {
+        panic!("an answer without a look at what was reported")
+    };
+    assert!(why.contains("guard"), "{why}");
+    let [line] = &bench.listed()[..] else { panic!("one session") };
+    let unread = line.unread.as_ref().expect("it says so");
+    assert_eq!((unread.why.as_str(), line.at.since(unread.since).as_secs()), ("gone", 12));
+    assert_eq!(bench.health(), Some(Err("evidence can't be read: gone".to_owned())));
+    bench.reads_evidence();
+    let asked = bench.ask("shim-1", 2, 1);
+    assert!(matches!(bench.reply(asked), Some(Reply::Grant(_))));
+    assert_eq!((bench.listed()[0].unread.clone(), bench.health()), (None, Some(Ok(()))));
+}
+
+#[test]
+fn without_evidence_a_session_with_permits_and_no_guard_goes_on() {
+    let mut bench = Bench::running(10);
+    bench.loses_evidence();
+    bench.pass(Duration::from_millis(200));
+    let asked = bench.ask("shim-1", 1, 1);
+    assert!(matches!(bench.reply(asked), Some(Reply::Grant(_))));
+    assert_eq!(bench.session().phase, Phase::Running);
+}
+
+#[test]
+fn without_evidence_a_session_that_only_reports_bound_pauses_until_somebody_resumes_it() {
+    let mut draft = draft(5);
+    draft.safety.strictness = Some("eventual".to_owned());
+    let mut bench = Bench::new();
+    bench.run(draft.validate().unwrap());
+    bench.loses_evidence();
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(bench.session().phase, Phase::Paused);
+    bench.reads_evidence();
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.session().phase, Phase::Paused);
+    bench.command("resume", ClientCommand::Resume);
+    assert_eq!(bench.session().phase, Phase::Running);
 }

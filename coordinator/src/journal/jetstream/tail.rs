@@ -3,6 +3,9 @@
 //! A pull consumer of our own: in memory, without acknowledgements, with a heartbeat of 500 ms, made anew after two
 //! misses (async-nats' ordered consumer notices after 5 to 15 s). It starts one record early, at the last one that was
 //! read: if that record is another one by now, the log was rewritten below us.
+//!
+//! A log that contradicts itself ends its tail. Evidence is no truth: its stream is made anew if it is gone, and read from
+//! its beginning if it is another one.
 
 use std::time::Duration;
 
@@ -37,20 +40,31 @@ const AGAIN_LONGEST: Duration = Duration::from_secs(1);
 /// keep answering (10 s, nats-server `raft.go`, `lostQuorumInterval`), and far longer than one lags after an election.
 const BELIEVED_AFTER: Duration = Duration::from_secs(20);
 
+/// Evidence that can't be read for longer is said to be so: a change of its leader takes 4 to 9 s (docs/nats.md).
+const UNREADABLE_AFTER: Duration = Duration::from_secs(12);
+
 /// Which stream, and how strictly it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Gapless, and only with subjects that we know.
     Log,
-    /// Old evidence is discarded and strange subjects are skipped: shims write here, and not only ours.
-    Evidence,
+    /// Old evidence is discarded and strange subjects are skipped: shims write here, and not only ours. With how its stream
+    /// is made.
+    Evidence(Box<stream::Config>),
 }
 
 impl Kind {
-    const fn stream(self) -> &'static str {
+    const fn stream(&self) -> &'static str {
         match self {
             Self::Log => LOG_STREAM,
-            Self::Evidence => EVIDENCE_STREAM,
+            Self::Evidence(_) => EVIDENCE_STREAM,
+        }
+    }
+
+    const fn is_log(&self) -> bool {
+        match self {
+            Self::Log => true,
+            Self::Evidence(_) => false,
         }
     }
 }
@@ -76,6 +90,7 @@ pub(super) fn start(
         at_end: false,
         told_end: None,
         over: false,
+        unread: None,
     };
     unfold(tail, |mut tail| async move { Some((tail.next().await?, tail)) }).boxed()
 }
@@ -100,6 +115,8 @@ struct Tail {
     /// The last sequence that was told to be the newest.
     told_end: Option<u64>,
     over: bool,
+    /// Since when evidence can't be read, and whether that was said.
+    unread: Option<(Instant, bool)>,
 }
 
 /// A consumer at work.
@@ -123,16 +140,50 @@ impl Tail {
         while !self.over {
             let step =
                 if std::mem::take(&mut self.at_end) { self.tell_end() } else { self.step().await };
-            match step {
+            match self.forgiven(step).await {
                 Step::Yield(event) => {
                     self.over = matches!(event, TailEvent::Damaged { .. });
                     return Some(event);
                 }
                 Step::Again => {}
-                Step::Lost(why) => self.wait_before_next_try(&why).await,
+                Step::Lost(why) => {
+                    self.wait_before_next_try(&why).await;
+                    if let Some(event) = self.unreadable(why) {
+                        return Some(event);
+                    }
+                }
             }
         }
         None
+    }
+
+    /// Evidence that is gone, or another one than what was read, is read from its beginning: it is cumulative, so that what
+    /// is read again changes nothing.
+    async fn forgiven(&mut self, step: Step) -> Step {
+        let (Step::Yield(TailEvent::Damaged { why }), Kind::Evidence(config)) = (&step, &self.kind)
+        else {
+            return step;
+        };
+        match streams::ensure(&self.api, config.as_ref().clone()).await {
+            Ok(id) => {
+                tracing::error!(%why, "evidence was lost; what is there is read from its beginning");
+                (self.id, self.read, self.last, self.told_end) = (id, 0, None, None);
+                Step::Again
+            }
+            Err(error) => Step::Lost(error.to_string()),
+        }
+    }
+
+    /// That evidence can't be read, once it lasts.
+    fn unreadable(&mut self, why: String) -> Option<TailEvent> {
+        let (since, is_told) = self.unread.get_or_insert_with(|| (Instant::now(), false));
+        let silent = since.elapsed();
+        if self.kind.is_log() || *is_told || silent < UNREADABLE_AFTER {
+            return None;
+        }
+        *is_told = true;
+        self.told_end = None;
+        Some(TailEvent::Unreadable { why, silent })
     }
 
     async fn step(&mut self) -> Step {
@@ -159,6 +210,7 @@ impl Tail {
             return step;
         }
         self.suspicion = None;
+        self.unread = None;
         self.end = info.state.last_sequence;
         if info.state.messages == 0 {
             // Whatever there was has expired, or there never was anything.
@@ -183,17 +235,17 @@ impl Tail {
         if last < self.read {
             return Some(self.suspect(Damage::Truncated { last, read: self.read }));
         }
-        if self.kind == Kind::Log && self.read > 0 && first > self.read + 1 {
+        if self.kind.is_log() && self.read > 0 && first > self.read + 1 {
             return Some(damaged(Damage::Expired { expected: self.read + 1, first }));
         }
         None
     }
 
-    /// Damage that a server which lags or lost its peers shows too: it has to last.
+    /// Damage that a server which lags or lost its peers shows too: it has to last, unless it is forgiven.
     fn suspect(&mut self, why: Damage) -> Step {
         let now = Instant::now();
         let (since, _) = self.suspicion.get_or_insert_with(|| (now, why.clone()));
-        if now.duration_since(*since) >= BELIEVED_AFTER {
+        if !self.kind.is_log() || now.duration_since(*since) >= BELIEVED_AFTER {
             return damaged(why);
         }
         Step::Lost(why.to_string())
@@ -271,7 +323,7 @@ impl Tail {
             return self.compare(sequence, time, &message.payload, at_end);
         }
         let expected = self.read + 1;
-        if self.kind == Kind::Log && self.read > 0 && sequence > expected {
+        if self.kind.is_log() && self.read > 0 && sequence > expected {
             return self.missing(expected, sequence);
         }
         self.yield_entry(message, sequence, time, at_end)
@@ -310,16 +362,16 @@ impl Tail {
             Err(error) => return self.strange(message, sequence, &error),
         };
         let id = message.headers.as_ref().and_then(|headers| headers.get(header::NATS_MESSAGE_ID));
-        let id = id.filter(|_| self.kind == Kind::Log).and_then(|id| id.as_str().parse().ok());
+        let id = id.filter(|_| self.kind.is_log()).and_then(|id| id.as_str().parse().ok());
         self.at_end = at_end;
         Step::Yield(TailEvent::Entry(Entry { sequence, subject, bytes, time, id }))
     }
 
     fn strange(&self, message: &Message, sequence: u64, error: &dyn std::error::Error) -> Step {
         let subject = message.subject.to_string();
-        match self.kind {
+        match &self.kind {
             Kind::Log => damaged(Damage::UnknownSubject { sequence, subject }),
-            Kind::Evidence => {
+            Kind::Evidence(_) => {
                 tracing::debug!(subject, sequence, %error, "evidence on a strange subject is skipped");
                 Step::Again
             }

@@ -52,7 +52,7 @@ impl Tail {
         match &event {
             Some(TailEvent::Entry(entry)) => self.read = entry.sequence,
             Some(TailEvent::Damaged { .. }) => self.over = true,
-            Some(TailEvent::CaughtUp { .. }) | None => {}
+            Some(TailEvent::CaughtUp { .. } | TailEvent::Unreadable { .. }) | None => {}
         }
         if event.is_some() || self.told_end == Some(self.read) {
             return event;

@@ -6,7 +6,7 @@ use squall_proto::vocabulary::session::SessionSpec;
 
 use super::ways;
 use crate::event::{AbortCause, Event};
-use crate::scenario::{Look, given, spec, started, strict};
+use crate::scenario::{Look, eventual, given, spec, started, strict};
 use crate::session::Phase;
 
 fn guarded(abort: bool) -> Arc<SessionSpec> {
@@ -57,4 +57,21 @@ fn only_live_sessions_are_guarded() {
             outcome.then_nothing();
         }
     }
+}
+
+#[test]
+fn a_guard_looks_at_reports_until_it_tripped() {
+    let guarded_one = given(guarded(false), [started()]);
+    assert!(guarded_one.session().is_guarded());
+    assert!(!guarded_one.and([tripped(5)]).session().is_guarded());
+    assert!(!given(strict(5), [started()]).session().is_guarded());
+}
+
+#[test]
+fn only_a_running_session_without_permits_pauses_while_reports_cannot_be_read() {
+    let running = given(eventual(5), [started()]);
+    assert_eq!(running.session().unwatched(), Some(Event::Paused));
+    assert_eq!(running.and([Event::Paused]).session().unwatched(), None);
+    assert_eq!(given(eventual(5), []).session().unwatched(), None);
+    assert_eq!(given(strict(5), [started()]).session().unwatched(), None);
 }
