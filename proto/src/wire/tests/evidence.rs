@@ -1,5 +1,7 @@
 //! Evidence says nothing that no process can reach, and is not lost for what a host's clock says.
 
+use prost::Message;
+
 use super::{fields, key};
 use crate::vocabulary::id::{Incarnation, InjectionId, SessionKey};
 use crate::vocabulary::limits::{COUNT_MAX, MOMENT_MAX};
