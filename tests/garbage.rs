@@ -65,7 +65,6 @@ fn harm(subject: &Subject) -> Harm {
             ..
         }
         | Subject::Alive { .. }
-        | Subject::ClientCommand { .. }
         | Subject::BarrierLog { .. }
         | Subject::AuditLog { .. }
         | Subject::TenantLog { .. } => Harm::None,
@@ -92,7 +91,6 @@ fn subjects() -> Result<Vec<Subject>> {
         .collect();
     all.extend([
         Subject::Alive { replica: "x".parse()? },
-        Subject::ClientCommand { partition },
         Subject::SessionLog { session: key("main") },
         Subject::LeverLog { scope: tenant.clone() },
         Subject::LeverLog { scope: TenantId::fleet() },
@@ -105,7 +103,7 @@ fn subjects() -> Result<Vec<Subject>> {
 }
 
 /// Like subjects of ours, and none: no room of the log is among them.
-const STRANGE: [&str; 9] = [
+const STRANGE: [&str; 10] = [
     "tenant._fleet.cmd.all",
     "tenant._fleet.ask.shim-1.3.hello",
     "tenant._fleet.ev.shim-1.3",
@@ -115,6 +113,7 @@ const STRANGE: [&str; 9] = [
     "tenant.a*b.ask.x.3.hello",
     "ctl.alive.",
     "ctl.dance",
+    "ctl.cmd.3",
 ];
 
 async fn throw(client: &Client, subject: &str) -> Result<()> {

@@ -103,11 +103,6 @@ pub enum Subject {
         /// The sender.
         replica: ReplicaId,
     },
-    /// `ctl.cmd.<p>`: clients' commands on their way to the owner of a session.
-    ClientCommand {
-        /// Of the session.
-        partition: Partition,
-    },
     /// `log.s.<tenant>.<session>`: the events of one session.
     SessionLog {
         /// The session, with its log tenant.
@@ -123,12 +118,13 @@ pub enum Subject {
         /// The writer.
         replica: ReplicaId,
     },
-    /// `log.audit.<tenant>`: who gave which command, refused ones too.
+    /// `log.audit.<tenant>`: who gave which command, refused ones too. Nothing writes there yet; a replica that met a
+    /// subject of the log that it doesn't know would stop everything, so those of the next version have their names.
     AuditLog {
         /// The log tenant.
         tenant: TenantId,
     },
-    /// `log.tenant.<t>`: settings and consents.
+    /// `log.tenant.<t>`: settings and consents. As [`Self::AuditLog`].
     TenantLog {
         /// The tenant.
         tenant: TenantId,
@@ -259,7 +255,6 @@ impl fmt::Display for Subject {
         match self {
             Self::Tenant { tenant, subject } => write!(f, "tenant.{tenant}.{subject}"),
             Self::Alive { replica } => write!(f, "ctl.alive.{replica}"),
-            Self::ClientCommand { partition } => write!(f, "ctl.cmd.{partition}"),
             Self::SessionLog { session: SessionKey { tenant, session } } => {
                 write!(f, "log.s.{tenant}.{session}")
             }
@@ -280,7 +275,6 @@ impl FromStr for Subject {
         }
         match tokens(text).as_slice() {
             ["ctl", "alive", replica] => Ok(Self::Alive { replica: replica.parse()? }),
-            ["ctl", "cmd", partition] => Ok(Self::ClientCommand { partition: partition.parse()? }),
             ["log", "s", tenant, session] => Ok(Self::SessionLog {
                 session: SessionKey { tenant: tenant.parse()?, session: session.parse()? },
             }),

@@ -220,8 +220,6 @@ pub struct Failure<'a> {
     pub message: Cow<'a, str>,
     /// When the backend asks to come back: one second with 429 and 503, as servers do; otherwise never.
     pub retry_after: Option<Duration>,
-    /// Whether trying again may help.
-    pub retryable: bool,
 }
 
 /// How a call failed.

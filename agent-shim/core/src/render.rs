@@ -187,7 +187,7 @@ mod tests {
     fn of(kind: FailureKind, http_status: u16, message: &str) -> Failure<'_> {
         let retry_after = (http_status == 503).then_some(Duration::from_secs(1));
         let message = Cow::Borrowed(message);
-        Failure { kind, http_status, message, retry_after, retryable: true }
+        Failure { kind, http_status, message, retry_after }
     }
 
     /// Each kind as the experiments make it.

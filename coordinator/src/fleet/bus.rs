@@ -217,7 +217,6 @@ fn read(message: Message, overhears: bool, dropped: &Dropped) -> Option<Received
                 | TenantSubject::Evidence { .. },
             ..
         }
-        | Subject::ClientCommand { .. }
         | Subject::SessionLog { .. }
         | Subject::LeverLog { .. }
         | Subject::BarrierLog { .. }

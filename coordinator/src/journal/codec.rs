@@ -97,7 +97,7 @@ pub fn decode(subject: &Subject, bytes: &[u8]) -> Result<Entry, Error> {
         Subject::BarrierLog { .. } | Subject::AuditLog { .. } | Subject::TenantLog { .. } => {
             Ok(Entry::Other)
         }
-        Subject::Tenant { .. } | Subject::Alive { .. } | Subject::ClientCommand { .. } => {
+        Subject::Tenant { .. } | Subject::Alive { .. } => {
             Err(Error::Malformed(format!("{subject} is no subject of the log")))
         }
     }

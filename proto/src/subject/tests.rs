@@ -23,7 +23,6 @@ fn subjects() -> impl Strategy<Value = Subject> {
         (real_tenant(), tenant_subjects())
             .prop_map(|(tenant, subject)| Subject::Tenant { tenant, subject }),
         token().prop_map(|replica| Subject::Alive { replica }),
-        partition().prop_map(|partition| Subject::ClientCommand { partition }),
         session_key().prop_map(|session| Subject::SessionLog { session }),
         log_tenant().prop_map(|scope| Subject::LeverLog { scope }),
         token().prop_map(|replica| Subject::BarrierLog { replica }),
@@ -89,38 +88,15 @@ proptest! {
     }
 }
 
-/// Every kind of filter, with the partition and tenant of `subject` where it has them.
+/// Every kind of filter, with the partition of `subject` where it is one that filters know.
 fn filters(subject: &Subject) -> Vec<Filter> {
-    let partition = if let Subject::ClientCommand { partition }
-    | Subject::Tenant {
-        subject: TenantSubject::Ask { partition, .. } | TenantSubject::Evidence { partition, .. },
-        ..
-    } = subject
-    {
-        *partition
-    } else {
-        Partition::new(0).expect("it is below 64")
-    };
-    let tenant = if let Subject::SessionLog { session } = subject {
-        session.tenant.clone()
-    } else {
-        TenantId::fleet()
-    };
-    vec![
-        Filter::Asks(partition),
-        Filter::Hellos,
-        Filter::EvidenceOf(partition),
-        Filter::Evidence,
-        Filter::Alive,
-        Filter::ClientCommands(partition),
-        Filter::Log,
-        Filter::SessionLogs,
-        Filter::SessionLogsOf(tenant),
-        Filter::LeverLogs,
-        Filter::BarrierLogs,
-        Filter::AuditLogs,
-        Filter::TenantLogs,
-    ]
+    let partition =
+        if let Subject::Tenant { subject: TenantSubject::Ask { partition, .. }, .. } = subject {
+            *partition
+        } else {
+            Partition::new(0).expect("it is below 64")
+        };
+    vec![Filter::Asks(partition), Filter::Hellos, Filter::Evidence, Filter::Alive, Filter::Log]
 }
 
 fn expected(subject: &Subject) -> Vec<Filter> {
@@ -131,19 +107,14 @@ fn expected(subject: &Subject) -> Vec<Filter> {
                 vec![Filter::Asks(*partition), Filter::Hellos]
             }
             TenantSubject::Ask { partition, .. } => vec![Filter::Asks(*partition)],
-            TenantSubject::Evidence { partition, .. } => {
-                vec![Filter::EvidenceOf(*partition), Filter::Evidence]
-            }
+            TenantSubject::Evidence { .. } => vec![Filter::Evidence],
         },
         Subject::Alive { .. } => vec![Filter::Alive],
-        Subject::ClientCommand { partition } => vec![Filter::ClientCommands(*partition)],
-        Subject::SessionLog { session } => {
-            vec![Filter::Log, Filter::SessionLogs, Filter::SessionLogsOf(session.tenant.clone())]
-        }
-        Subject::LeverLog { .. } => vec![Filter::Log, Filter::LeverLogs],
-        Subject::BarrierLog { .. } => vec![Filter::Log, Filter::BarrierLogs],
-        Subject::AuditLog { .. } => vec![Filter::Log, Filter::AuditLogs],
-        Subject::TenantLog { .. } => vec![Filter::Log, Filter::TenantLogs],
+        Subject::SessionLog { .. }
+        | Subject::LeverLog { .. }
+        | Subject::BarrierLog { .. }
+        | Subject::AuditLog { .. }
+        | Subject::TenantLog { .. } => vec![Filter::Log],
     }
 }
 

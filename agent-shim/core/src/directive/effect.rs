@@ -63,28 +63,25 @@ fn status<'a>(fault: &'a ErrorCodes, draws: &Draws<'_>) -> Failure<'a> {
         http_status: code,
         message: fault.message.as_deref().map_or(Cow::Borrowed(reason(code)), Cow::Borrowed),
         retry_after: matches!(code, 429 | 503).then_some(Duration::from_secs(1)),
-        retryable: matches!(code, 408 | 409 | 425 | 429) || code >= 500,
     }
 }
 
 fn unavailable(fault: &ToolUnavailable) -> Effect<'static> {
-    let fail = |kind, http_status, message, retryable| {
+    let fail = |kind, http_status, message| {
         let retry_after = (http_status == 503).then_some(Duration::from_secs(1));
         let message = Cow::Borrowed(message);
-        Act::Fail(Failure { kind, http_status, message, retry_after, retryable })
+        Act::Fail(Failure { kind, http_status, message, retry_after })
     };
     match fault.mode {
         Unavailability::Error => {
-            now(fail(FailureKind::Unavailable, 503, "temporarily unavailable", true))
+            now(fail(FailureKind::Unavailable, 503, "temporarily unavailable"))
         }
         Unavailability::Timeout => Effect {
             hold: Duration::from_millis(fault.timeout_ms),
-            act: fail(FailureKind::Timeout, 504, "Request timed out", true),
+            act: fail(FailureKind::Timeout, 504, "Request timed out"),
         },
-        Unavailability::NotFound => now(fail(FailureKind::NotFound, 404, "Unknown tool", false)),
-        Unavailability::Disconnect => {
-            now(fail(FailureKind::Disconnect, 502, "Connection closed", true))
-        }
+        Unavailability::NotFound => now(fail(FailureKind::NotFound, 404, "Unknown tool")),
+        Unavailability::Disconnect => now(fail(FailureKind::Disconnect, 502, "Connection closed")),
     }
 }
 

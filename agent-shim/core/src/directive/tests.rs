@@ -86,13 +86,12 @@ fn a_delay_that_is_counted_is_never_nothing() {
 }
 
 #[test]
-fn error_codes_are_drawn_and_say_whether_to_retry() {
+fn error_codes_are_drawn_and_say_when_to_come_back() {
     let codes = vec![429, 500, 503, 401];
     let met = std::cell::RefCell::new(BTreeSet::new());
     effects(Fault::Error(ErrorCodes { codes, message: None }), |effect| {
         let failure = failure(effect);
         assert_eq!(failure.message, crate::render::reason(failure.http_status));
-        assert_eq!(failure.retryable, failure.http_status != 401);
         assert_eq!(failure.retry_after.is_some(), matches!(failure.http_status, 429 | 503));
         met.borrow_mut().insert(failure.http_status);
     });
