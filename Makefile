@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools check test demo bench deny
+.PHONY: help tools lint check test demo bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -13,9 +13,11 @@ help: ## list the commands
 tools: ## install nats-server and two MCP servers into .tools (needs Python 3.11 or newer)
 	@deploy/tools/install.sh
 
-check: ## format, lints and unit tests: what to run before each commit
+lint: ## format, and lints with every feature
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+check: lint ## lint, lints of single features, and unit tests: what to run before each commit
 	for feature in tower rmcp; do cargo clippy --package squall-shim --features $$feature -- -D warnings; done
 	cargo test --workspace --lib
 
