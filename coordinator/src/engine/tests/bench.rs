@@ -1,5 +1,8 @@
 //! A small world for engines: one log, one clock, shims that speak when told to.
 
+mod cast;
+mod voices;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,9 @@ use super::super::{
     Query, SessionKeyOrScope, SessionView, Token, Write,
 };
 
+pub(super) use self::cast::{draft, hello, incarnation, inert, key, rated, reporting, spec};
+use self::cast::named;
+
 /// What happens to appends from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -63,95 +69,6 @@ pub(super) struct Bench {
     pub(super) commands: Vec<(TenantId, Command)>,
     /// What the first replica listens to.
     pub(super) owned: std::collections::BTreeSet<squall_proto::subject::Partition>,
-}
-
-pub(super) fn key() -> SessionKey {
-    named("main")
-}
-
-fn named(session: &str) -> SessionKey {
-    SessionKey { tenant: tenant(), session: session.parse().unwrap() }
-}
-
-fn tenant() -> TenantId {
-    "acme".parse().unwrap()
-}
-
-/// One latency experiment and this budget, half of which may be outstanding at once.
-pub(super) fn spec(budget: u32) -> SessionSpec {
-    draft(budget).validate().unwrap()
-}
-
-/// The same with a rate a second.
-pub(super) fn rated(budget: u32, permits: u32) -> SessionSpec {
-    let mut draft = draft(budget);
-    draft.safety.max_rate = Some(RateDraft { permits, window_s: 1 });
-    draft.validate().unwrap()
-}
-
-pub(super) fn draft(budget: u32) -> SessionDraft {
-    let fault = FaultDraft {
-        latency: Some(LatencyDraft { fixed_ms: Some(200), ..Default::default() }),
-        ..Default::default()
-    };
-    SessionDraft {
-        experiments: vec![ExperimentDraft { fault, ..Default::default() }],
-        safety: SafetyDraft {
-            max_affected_requests: Some(budget),
-            max_outstanding: Some(budget.div_ceil(2)),
-            accept_lazy_log: Some(true),
-            ..Default::default()
-        },
-        ..Default::default()
-    }
-}
-
-pub(super) fn incarnation(shim: &str) -> Incarnation {
-    let mut bytes = [7; 16];
-    for (byte, from) in bytes.iter_mut().zip(shim.bytes()) {
-        *byte = from;
-    }
-    Incarnation(bytes)
-}
-
-/// The agent `planner` calls the tool `search`, through a seam that can do everything.
-pub(super) fn hello(shim: &str) -> Hello {
-    let capabilities = Capabilities::ALL;
-    Hello {
-        incarnation: incarnation(shim),
-        version: "test".into(),
-        environment: Environment::new("ci").unwrap(),
-        agents: vec!["planner".parse().unwrap()],
-        tools: vec!["search".parse().unwrap()],
-        seams: vec![Seam {
-            name: "linked".into(),
-            point: Point::Tool,
-            shape: Shape::Json,
-            capabilities,
-        }],
-        sites: vec![SiteRef { agent: 0, tool: 0, seam: 0 }],
-        allowed: FaultKind::ALL.to_vec(),
-        max_delay_ms: 60_000,
-        sticky_aborts: vec![],
-    }
-}
-
-/// A confirmation for the main session.
-pub(super) fn inert(shim: &str, epoch: AbortEpoch) -> Request {
-    Request::Inert(Inert {
-        incarnation: incarnation(shim),
-        session: key(),
-        epoch,
-        used: 1,
-        last_injection_ago: None,
-    })
-}
-
-/// A Hello that names aborts of these sessions, which the log lacks.
-pub(super) fn reporting(shim: &str, sessions: &[&str]) -> Hello {
-    let epoch = AbortEpoch::Pushed(AppendId([9; 16]));
-    let sticky = |session: &&str| StickyAbort { session: named(session), epoch };
-    Hello { sticky_aborts: sessions.iter().map(sticky).collect(), ..hello(shim) }
 }
 
 impl Bench {
@@ -477,119 +394,6 @@ impl Bench {
     fn token(&mut self) -> Token {
         self.tokens += 1;
         Token(self.tokens)
-    }
-
-    pub(super) fn send(&mut self, index: usize, shim: &str, request: Request) -> Token {
-        self.send_as(index, tenant(), shim, request)
-    }
-
-    /// A shim of another tenant speaks.
-    pub(super) fn intrude(&mut self, shim: &str, request: Request) -> Token {
-        self.send_as(0, "evil".parse().unwrap(), shim, request)
-    }
-
-    fn send_as(&mut self, index: usize, tenant: TenantId, shim: &str, request: Request) -> Token {
-        let token = self.token();
-        let shim = ShimId::new(shim).unwrap();
-        self.engines[index]
-            .handle(self.now, Input::Request { token, tenant, shim, request: Box::new(request) });
-        self.settle();
-        token
-    }
-
-    pub(super) fn ask(&mut self, shim: &str, req_no: u64, want: u32) -> Token {
-        self.ask_at(0, shim, req_no, want)
-    }
-
-    pub(super) fn ask_at(&mut self, index: usize, shim: &str, req_no: u64, want: u32) -> Token {
-        let request = self.asks(shim, req_no, want);
-        self.send(index, shim, request)
-    }
-
-    /// An Ask for permits of the main session.
-    pub(super) fn asks(&self, shim: &str, req_no: u64, want: u32) -> Request {
-        let agent = AgentName::new("planner").unwrap();
-        let scope = ScopeKeys { agent, trace: None, request: 1 };
-        let (incarnation, sent) = (incarnation(shim), self.now.boot);
-        Request::Ask(Ask { incarnation, session: key(), req_no, want, scope, sent })
-    }
-
-    pub(super) fn close(&mut self, shim: &str, req_no: u64, used: u32) -> Token {
-        let grant = GrantRef { session: key(), req_no };
-        self.send(0, shim, Request::Close(Close { incarnation: incarnation(shim), grant, used }))
-    }
-
-    pub(super) fn renew(&mut self, shim: &str) -> Token {
-        let renew = Renew {
-            incarnation: incarnation(shim),
-            sent: self.now.boot,
-            plan: None,
-            sticky_aborts: vec![],
-        };
-        self.send(0, shim, Request::Renew(renew))
-    }
-
-    pub(super) fn inert(&mut self, shim: &str, epoch: AbortEpoch) -> Token {
-        self.send(0, shim, inert(shim, epoch))
-    }
-
-    pub(super) fn hello_with_abort(&mut self, shim: &str) -> Token {
-        self.send(0, shim, Request::Hello(reporting(shim, &["main"])))
-    }
-
-    pub(super) fn order(&mut self, request: &str, kind: OrderKind) -> Token {
-        let token = self.token();
-        let request = RequestId::new(request).unwrap();
-        let order = Order { request, actor: "tester".parse().unwrap(), kind };
-        self.engines[0].handle(self.now, Input::Order { token, order: Box::new(order) });
-        self.settle();
-        token
-    }
-
-    pub(super) fn create(&mut self, spec: SessionSpec) -> Token {
-        self.create_named("main", spec)
-    }
-
-    pub(super) fn create_named(&mut self, session: &str, spec: SessionSpec) -> Token {
-        let mut digest = Hash::default();
-        digest[..4].copy_from_slice(&spec.safety.max_affected_requests.to_le_bytes());
-        self.order(
-            &format!("create-{session}"),
-            OrderKind::Create { key: named(session), spec: Arc::new(spec), digest },
-        )
-    }
-
-    pub(super) fn command(&mut self, request: &str, command: ClientCommand) -> Token {
-        self.command_for("main", request, command)
-    }
-
-    pub(super) fn command_for(
-        &mut self,
-        session: &str,
-        request: &str,
-        command: ClientCommand,
-    ) -> Token {
-        self.order(request, OrderKind::Session { key: named(session), command })
-    }
-
-    pub(super) fn abort(&mut self) -> Token {
-        self.command("abort", ClientCommand::Abort { reason: "enough".into() })
-    }
-
-    pub(super) fn engage(&mut self) -> Token {
-        self.engage_as("engage")
-    }
-
-    pub(super) fn engage_as(&mut self, request: &str) -> Token {
-        self.order(request, OrderKind::Engage { scope: Scope::Fleet, reason: "smoke".into() })
-    }
-
-    pub(super) fn release(&mut self) -> Token {
-        self.release_as("release")
-    }
-
-    pub(super) fn release_as(&mut self, request: &str) -> Token {
-        self.order(request, OrderKind::Release { scope: Scope::Fleet, reason: "clear".into() })
     }
 
     pub(super) fn reply(&self, token: Token) -> Option<Reply> {
