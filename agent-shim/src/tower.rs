@@ -15,7 +15,7 @@
 //! and the fault counts as not applied. So does one that is encoded (`content-encoding`) or neither JSON nor text.
 //! Streams are never gathered.
 //!
-//! A session that stops while a body is gathered leaves it as it is. A changed request counts once it was handed to the
+//! A session that stops while a body is gathered leaves it as it is: what came goes on, and the rest as it comes. A changed request counts once it was handed to the
 //! service, unless that answers with an error of its own: then it may not have got there.
 //!
 //! # A whole client
@@ -87,6 +87,7 @@
 
 mod caller;
 mod content;
+mod gathered;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -95,7 +96,7 @@ use ::tower::{BoxError, Layer, Service};
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, FutureExt as _, Map};
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::id::{AgentName, ToolName};
 use squall_proto::vocabulary::limits::FAULT_DURATION_MS_MAX;
@@ -106,12 +107,13 @@ use crate::Shim;
 use crate::traceparent::trace_of;
 use caller::{Caller, untouched};
 pub use content::BODY_BYTES_MAX;
+pub use gathered::Gathered;
 
 /// Where a request says which logical request it belongs to, best first.
 const REQUEST_ID_HEADERS: [&str; 2] = ["x-squall-request-id", "idempotency-key"];
 
 /// A response's body: as the service gave it, or in its place.
-pub type Body<R> = http_body_util::Either<R, Full<Bytes>>;
+pub type Body<R> = http_body_util::Either<R, Gathered<R>>;
 
 /// Wraps services of one agent and one tool. See the [module](self).
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::tower::{BoxError, Service};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::id::TraceId;
 use squall_shim_core::render::{self, Rendered};
@@ -16,7 +16,7 @@ use squall_shim_core::{
 };
 use tokio::time::sleep;
 
-use super::{Answer, Body, content};
+use super::{Answer, Body, Gathered, content};
 use crate::Shim;
 use crate::hold::{LOOK_EVERY, unharmed};
 
@@ -68,7 +68,7 @@ impl Caller {
             Ok(Turn::Answer(rendered)) => {
                 let response = response(rendered)?;
                 self.failed(directive, held);
-                Ok(response.map(Body::Right))
+                Ok(response.map(|body| Body::Right(Gathered::of(body))))
             }
             Ok(Turn::Break) => {
                 self.failed(directive, held);
@@ -105,6 +105,7 @@ impl Caller {
     where
         S: Service<Request<B>, Response = Response<R>>,
         S::Error: Into<BoxError>,
+        R: BodyExt<Data = Bytes>,
     {
         let response = inner.call(request).await;
         self.observe(&response, failed);
@@ -135,6 +136,27 @@ impl Caller {
         }
     }
 
+    /// Waits for `work`, but not after the session stopped: then the directive is given up, and the work dropped.
+    async fn until_stopped<T>(
+        &self,
+        directive: Directive,
+        work: impl Future<Output = T>,
+    ) -> Option<(Directive, T)> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some((directive, done)),
+                () = sleep(LOOK_EVERY) => {
+                    if !directive.is_live() {
+                        directive.not_applied(&self.call(), NotApplied::Dropped);
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Gathers the request's body, and makes the call with a changed one.
     async fn change_input<S, B, R>(
         &self,
@@ -147,6 +169,7 @@ impl Caller {
         S::Error: Into<BoxError>,
         B: BodyExt + From<Bytes>,
         B::Error: Into<BoxError>,
+        R: BodyExt<Data = Bytes>,
     {
         let (mut parts, body) = request.into_parts();
         let shape = match content::shape(&parts.headers, &body) {
@@ -190,6 +213,7 @@ impl Caller {
     where
         S: Service<Request<B>, Response = Response<R>>,
         S::Error: Into<BoxError>,
+        R: BodyExt<Data = Bytes>,
     {
         let mut sent = Sent { caller: self, directive: Some(directive) };
         let mut answer = std::pin::pin!(inner.call(request));
@@ -261,24 +285,24 @@ impl Caller {
                 return Ok(Response::from_parts(parts, Body::Left(body)));
             }
         };
-        let mut directive = Some(directive);
-        let whole = match self.while_live(&mut directive, body.collect()).await {
-            Ok(whole) => whole.to_bytes(),
-            Err(error) => {
-                self.not_applied(directive, NotApplied::CallFailed);
-                return Err(error.into());
-            }
+        let mut gathered = Gathered::new(body);
+        let Some((directive, is_whole)) = self.until_stopped(directive, gathered.gather()).await
+        else {
+            return Ok(Response::from_parts(parts, Body::Right(gathered)));
         };
         let change = |act: Act<'_>| match act {
-            Act::RewriteOutput(how) => rewrite::output(&how, self.point(), shape, &whole),
+            Act::RewriteOutput(_) if !is_whole => Err(NotApplied::CallFailed),
+            Act::RewriteOutput(how) => {
+                rewrite::output(&how, self.point(), shape, &gathered.bytes())
+            }
             Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
         };
-        let Some((directive, body)) = self.changed(directive, change) else {
-            return Ok(Response::from_parts(parts, Body::Right(Full::new(whole))));
+        let Some((directive, body)) = self.changed(Some(directive), change) else {
+            return Ok(Response::from_parts(parts, Body::Right(gathered)));
         };
         directive.applied(&self.call(), Duration::ZERO);
         content::fit(&mut parts.headers, body.len());
-        Ok(Response::from_parts(parts, Body::Right(Full::new(body))))
+        Ok(Response::from_parts(parts, Body::Right(Gathered::of(body))))
     }
 
     fn not_applied(&self, directive: Option<Directive>, why: NotApplied) {
@@ -324,11 +348,15 @@ impl Drop for Sent<'_> {
 }
 
 /// The answer to a call that nothing is done to.
-pub(super) fn untouched<R, E: Into<BoxError>>(response: Result<Response<R>, E>) -> Answer<R> {
+pub(super) fn untouched<R, E>(response: Result<Response<R>, E>) -> Answer<R>
+where
+    R: BodyExt<Data = Bytes>,
+    E: Into<BoxError>,
+{
     response.map(|response| response.map(Body::Left)).map_err(Into::into)
 }
 
-fn response(rendered: Rendered) -> Result<Response<Full<Bytes>>, http::Error> {
+fn response(rendered: Rendered) -> Result<Response<Bytes>, http::Error> {
     let Rendered { status, headers, content_type, body } = rendered;
     let mut response = Response::builder()
         .status(status)
@@ -337,5 +365,5 @@ fn response(rendered: Rendered) -> Result<Response<Full<Bytes>>, http::Error> {
     for (name, value) in headers {
         response = response.header(HeaderName::from_static(name), value);
     }
-    response.body(Full::new(body.into()))
+    response.body(body.into())
 }

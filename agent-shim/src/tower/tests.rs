@@ -8,6 +8,7 @@ use super::*;
 use crate::testing::{FOREVER_MS, counts, latency, local, malformed, running, unavailable, until};
 use ::tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use http::{HeaderValue, StatusCode, header};
+use http_body_util::Full;
 use serde_json::{Value, json};
 use squall_proto::vocabulary::fault::{
     Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, TruncationUnit,

@@ -38,6 +38,7 @@ impl Bare {
     /// What the server saw, with the client's loop running.
     async fn heard(&mut self) -> Value {
         tokio::select! {
+            biased; // What the server hears by another way must not end this before the loop ran.
             got = self.transport.receive() => panic!("the client was given {got:?}"),
             line = self.server.next_line() => {
                 serde_json::from_str(&line.unwrap().unwrap()).unwrap()

@@ -4,42 +4,47 @@ use std::pin::Pin;
 
 use super::*;
 
-/// A body whose length is known and whose bytes come later.
-fn late_body(bytes: Bytes) -> (tokio::sync::oneshot::Sender<()>, Late) {
-    let (open, gate) = tokio::sync::oneshot::channel();
-    let length = bytes.len() as u64;
-    let arrives = async move {
-        gate.await.ok();
-        Full::new(bytes)
-    };
-    (open, Late { body: arrives.boxed(), whole: None, length })
+type Rest = Result<Bytes, io::ErrorKind>;
+
+/// A body whose length is known, of which a first part is there and the rest comes later.
+struct Late {
+    first: Option<Bytes>,
+    rest: BoxFuture<'static, Rest>,
+    length: u64,
+    ended: bool,
 }
 
-struct Late {
-    body: BoxFuture<'static, Full<Bytes>>,
-    whole: Option<Full<Bytes>>,
-    length: u64,
+fn late_body(bytes: &Bytes) -> (tokio::sync::oneshot::Sender<Rest>, Late) {
+    let (give, given) = tokio::sync::oneshot::channel();
+    let rest = async move { given.await.unwrap() }.boxed();
+    let (first, length) = (Some(bytes.slice(..5)), bytes.len() as u64);
+    (give, Late { first, rest, length, ended: false })
 }
 
 impl From<Bytes> for Late {
     fn from(bytes: Bytes) -> Self {
         let length = bytes.len() as u64;
-        Self { body: std::future::ready(Full::new(bytes)).boxed(), whole: None, length }
+        Self { first: None, rest: std::future::ready(Ok(bytes)).boxed(), length, ended: false }
     }
 }
 
 impl http_body::Body for Late {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-        if self.whole.is_none() {
-            self.whole = Some(std::task::ready!(self.body.as_mut().poll(context)));
+    ) -> Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(first))));
         }
-        self.whole.as_mut().map_or(Poll::Ready(None), |whole| Pin::new(whole).poll_frame(context))
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let rest = std::task::ready!(self.rest.as_mut().poll(context));
+        self.ended = true;
+        Poll::Ready(Some(rest.map(http_body::Frame::data).map_err(io::Error::from)))
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
@@ -47,26 +52,43 @@ impl http_body::Body for Late {
     }
 }
 
+/// Answers once, with `body`.
+async fn answer(client: &Client, body: Late) -> Response<Body<Late>> {
+    let body = Mutex::new(Some(body));
+    let service = service_fn(|_: Text| {
+        let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        let response = response.body(body.lock().unwrap().take().unwrap()).unwrap();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let caller = client.layer.layer(()).caller(&HeaderMap::new());
+    caller.send(service, json_request(&hello())).await.unwrap()
+}
+
 /// Headers first and a body that takes its time is ordinary HTTP.
 #[tokio::test]
 async fn an_answer_whose_body_comes_after_the_stop_is_left_alone() {
     let client = Client::of(malformed(Damage::Truncate));
     let body = Bytes::from(hello().to_string());
-    let (open, late) = late_body(body.clone());
-    let late = Arc::new(Mutex::new(Some(late)));
-    let service = service_fn(move |_: Text| {
-        let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
-        let response = response.body(late.lock().unwrap().take().unwrap()).unwrap();
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let service = client.layer.layer(service);
-    let (got, ()) = tokio::join!(service.oneshot(json_request(&hello())), async {
+    let (give, late) = late_body(&body);
+    let (got, ()) = tokio::join!(answer(&client, late), async {
         until(|| running(&client.shim) == 1).await;
         client.shim.kill();
-        until(|| running(&client.shim) == 0).await;
-        open.send(()).unwrap();
     });
-    assert_eq!(got.unwrap().into_body().collect().await.unwrap().to_bytes(), body);
+    client.assert_counts(0, 1);
+    give.send(Ok(body.slice(5..))).unwrap();
+    assert_eq!(got.into_body().collect().await.unwrap().to_bytes(), body);
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_breaks_off_breaks_off_where_it_did() {
+    let client = Client::of(malformed(Damage::Truncate));
+    let body = Bytes::from(hello().to_string());
+    let (give, late) = late_body(&body);
+    give.send(Err(io::ErrorKind::ConnectionReset)).unwrap();
+    let mut got = answer(&client, late).await.into_body();
+    assert_eq!(got.frame().await.unwrap().unwrap().into_data().unwrap(), body[..5]);
+    assert!(got.frame().await.unwrap().is_err());
+    assert!(got.frame().await.is_none());
     client.assert_counts(0, 1);
 }
 
@@ -74,7 +96,7 @@ async fn an_answer_whose_body_comes_after_the_stop_is_left_alone() {
 async fn a_request_whose_body_comes_after_the_stop_goes_on_as_it_is() {
     let client = Client::of(truncated());
     let body = Bytes::from(hello().to_string());
-    let (open, late) = late_body(body.clone());
+    let (give, late) = late_body(&body);
     let (seen, heard) = (Arc::new(Mutex::new(Bytes::new())), StatusCode::OK);
     let service = service_fn(|request: Request<Late>| {
         let seen = Arc::clone(&seen);
@@ -82,7 +104,7 @@ async fn a_request_whose_body_comes_after_the_stop_goes_on_as_it_is() {
             let body = request.into_body().collect().await?.to_bytes();
             *seen.lock().unwrap() = body;
             let response = Response::builder().status(heard).body(Full::new(Bytes::new()));
-            Ok::<_, Infallible>(response.unwrap())
+            Ok::<_, io::Error>(response.unwrap())
         }
     });
     let request = Request::post("http://search.internal/v1")
@@ -94,7 +116,7 @@ async fn a_request_whose_body_comes_after_the_stop_goes_on_as_it_is() {
         until(|| running(&client.shim) == 1).await;
         client.shim.kill();
         until(|| running(&client.shim) == 0).await;
-        open.send(()).unwrap();
+        give.send(Ok(body.slice(5..))).unwrap();
     });
     assert_eq!(got.unwrap().status(), heard);
     assert_eq!(*seen.lock().unwrap(), body);
