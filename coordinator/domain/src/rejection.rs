@@ -43,6 +43,23 @@ pub enum Rejection {
         /// What is wrong, as a fragment: "is empty; an abort needs one of 1 to 1024 bytes".
         problem: String,
     },
+    /// What a start needs and lacks, all of it; never empty.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Unmet(Vec<Unmet>),
+    /// Nothing to release.
+    #[error("no halt is engaged for {scope}")]
+    NotEngaged {
+        /// Whose lever.
+        scope: String,
+    },
+    /// As many sessions as there may be.
+    #[error("there are {0} sessions already, as many as there may be")]
+    TooManySessions(usize),
+}
+
+/// One thing that a start needs and lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
     /// A lever is engaged.
     #[error("a halt is engaged for {scope}: {reason}; release it first (`squall halt release`)")]
     Halted {
@@ -51,23 +68,14 @@ pub enum Rejection {
         /// Why it was engaged.
         reason: String,
     },
-    /// Nothing to release.
-    #[error("no halt is engaged for {scope}")]
-    NotEngaged {
-        /// Whose lever.
-        scope: String,
-    },
-    /// Experiments that no connected shim can apply.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Inapplicable(Vec<Inapplicable>),
     /// The log isn't written through to disk.
     #[error(
         "the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log"
     )]
     LazyLog,
-    /// As many sessions as there may be.
-    #[error("there are {0} sessions already, as many as there may be")]
-    TooManySessions(usize),
+    /// An experiment that no connected shim can apply.
+    #[error(transparent)]
+    Inapplicable(Inapplicable),
 }
 
 /// An experiment that no connected shim can apply.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use squall_domain::rejection::{Inapplicable, Rejection};
+use squall_domain::rejection::{Inapplicable, Rejection, Unmet};
 use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::violation::{Violation, Violations};
 use tonic::{Code, Status};
@@ -144,16 +144,13 @@ fn rejected(subject: &str, rejection: &Rejection, message: &str) -> Status {
             reasoned(&Violations::one("request_id", problem), "REQUEST_ID_REUSED")
         }
         Rejection::Reason { problem } => invalid(&Violations::one("reason", problem)),
-        Rejection::Halted { scope, .. } => {
-            let details = precondition(&[violated("HALT_ENGAGED", scope, message)]);
-            detailed(Code::FailedPrecondition, message, "HALT_ENGAGED", details)
+        Rejection::Unmet(unmet) => {
+            // The first decides: a halt, then the log, then the shims.
+            let reason = unmet.first().map_or("INAPPLICABLE", lacking);
+            let violations: Vec<_> = unmet.iter().map(|one| condition(subject, one)).collect();
+            detailed(Code::FailedPrecondition, message, reason, precondition(&violations))
         }
         Rejection::NotEngaged { .. } => failed("HALT_NOT_ENGAGED"),
-        Rejection::Inapplicable(experiments) => {
-            let violations: Vec<_> = experiments.iter().map(inapplicable).collect();
-            detailed(Code::FailedPrecondition, message, "INAPPLICABLE", precondition(&violations))
-        }
-        Rejection::LazyLog => failed("LOG_NOT_SYNCED"),
         Rejection::TooManySessions(_) => {
             let mut details = ErrorDetails::new();
             details.add_quota_failure_violation("sessions", message);
@@ -162,9 +159,23 @@ fn rejected(subject: &str, rejection: &Rejection, message: &str) -> Status {
     }
 }
 
-fn inapplicable(experiment: &Inapplicable) -> PreconditionViolation {
-    let Inapplicable { experiment, why } = experiment;
-    violated("INAPPLICABLE", &format!("experiments/{experiment}"), why)
+fn lacking(unmet: &Unmet) -> &'static str {
+    match unmet {
+        Unmet::Halted { .. } => "HALT_ENGAGED",
+        Unmet::LazyLog => "LOG_NOT_SYNCED",
+        Unmet::Inapplicable(_) => "INAPPLICABLE",
+    }
+}
+
+fn condition(session: &str, unmet: &Unmet) -> PreconditionViolation {
+    let kind = lacking(unmet);
+    match unmet {
+        Unmet::Halted { scope, .. } => violated(kind, scope, &unmet.to_string()),
+        Unmet::LazyLog => violated(kind, session, &unmet.to_string()),
+        Unmet::Inapplicable(Inapplicable { experiment, why }) => {
+            violated(kind, &format!("experiments/{experiment}"), why)
+        }
+    }
 }
 
 fn violated(kind: &str, subject: &str, description: &str) -> PreconditionViolation {

@@ -7,7 +7,7 @@ use squall_proto::vocabulary::session::SessionSpec;
 
 use super::{Phase, Session, check_reason};
 use crate::event::{AbortCause, CommandKind, DrainReason, Event, Hash};
-use crate::rejection::{Inapplicable, Rejection};
+use crate::rejection::{Inapplicable, Rejection, Unmet};
 
 /// A client's command for a session that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,15 +105,15 @@ impl Session {
         }
     }
 
+    /// Everything that is lacking is named at once.
     fn start(&self, outlook: &Outlook) -> Result<Vec<Event>, Rejection> {
-        if let Some((scope, reason)) = &outlook.engaged {
-            return Err(Rejection::Halted { scope: scope.clone(), reason: reason.clone() });
-        }
-        if self.has_permits() && !outlook.log_is_synced && !self.spec.safety.accept_lazy_log {
-            return Err(Rejection::LazyLog);
-        }
-        if !outlook.inapplicable.is_empty() {
-            return Err(Rejection::Inapplicable(outlook.inapplicable.clone()));
+        let halted = outlook.engaged.clone().map(|(scope, reason)| Unmet::Halted { scope, reason });
+        let needs_sync = self.has_permits() && !self.spec.safety.accept_lazy_log;
+        let lazy = (needs_sync && !outlook.log_is_synced).then_some(Unmet::LazyLog);
+        let inapplicable = outlook.inapplicable.iter().cloned().map(Unmet::Inapplicable);
+        let unmet: Vec<Unmet> = halted.into_iter().chain(lazy).chain(inapplicable).collect();
+        if !unmet.is_empty() {
+            return Err(Rejection::Unmet(unmet));
         }
         Ok(vec![Event::Started { shims: outlook.shims }])
     }

@@ -20,6 +20,8 @@ fn all() -> Vec<Error> {
     let request = "r1".parse().unwrap();
     let inapplicable =
         Inapplicable { experiment: "slow".into(), why: "no shim of acme is connected".into() };
+    let inapplicable = Unmet::Inapplicable(inapplicable);
+    let halted = Unmet::Halted { scope: "all tenants".into(), reason: "fire drill".into() };
     vec![
         Violations(vec![
             Violation { field: "name".into(), problem: "is \"x\"".into() },
@@ -48,10 +50,11 @@ fn all() -> Vec<Error> {
         }),
         rejected(Rejection::RequestReused { request, before: CommandKind::Create }),
         rejected(Rejection::Reason { problem: "is empty; allowed is 1 to 1024 bytes".into() }),
-        rejected(Rejection::Halted { scope: "all tenants".into(), reason: "fire drill".into() }),
+        rejected(Rejection::Unmet(vec![halted.clone()])),
         rejected(Rejection::NotEngaged { scope: "tenant acme".into() }),
-        rejected(Rejection::Inapplicable(vec![inapplicable])),
-        rejected(Rejection::LazyLog),
+        rejected(Rejection::Unmet(vec![inapplicable.clone()])),
+        rejected(Rejection::Unmet(vec![Unmet::LazyLog])),
+        rejected(Rejection::Unmet(vec![halted, Unmet::LazyLog, inapplicable])),
         rejected(Rejection::TooManySessions(100_000)),
     ]
 }
@@ -134,6 +137,10 @@ FailedPrecondition LOG_NOT_SYNCED: the log's servers don't run with sync_interva
 ResourceExhausted TOO_MANY_SESSIONS: there are 100000 sessions already, as many as there may be
   quota sessions: there are 100000 sessions already, as many as there may be
 "#);
+FailedPrecondition HALT_ENGAGED: a halt is engaged for all tenants: fire drill; release it first (`squall halt release`); the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log; experiment "slow": no shim of acme is connected
+  HALT_ENGAGED all tenants: a halt is engaged for all tenants: fire drill; release it first (`squall halt release`)
+  LOG_NOT_SYNCED tenants/acme/sessions/s1: the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log
+  INAPPLICABLE experiments/slow: no shim of acme is connected
 }
 
 #[test]
@@ -159,6 +166,6 @@ fn long_lists_are_cut_so_that_they_fit_a_trailer_and_say_so() {
     assert!(last.field.is_empty() && last.description.contains("more"), "{last:?}");
     let many = (0..500)
         .map(|index| Inapplicable { experiment: format!("e{index}"), why: "x".repeat(900) });
-    let status = Status::from(rejected(Rejection::Inapplicable(many.collect())));
+    let status = Status::from(rejected(Rejection::Unmet(many.map(Unmet::Inapplicable).collect())));
     assert!(status.details().len() < 5 * 1024, "{} bytes", status.details().len());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall_domain::rejection::Rejection;
+use squall_domain::rejection::{Rejection, Unmet};
 use squall_domain::session::ClientCommand;
 use squall_proto::vocabulary::violation::Violations;
 use squall_proto::wire::time::duration;
@@ -43,9 +43,8 @@ impl Sessions {
         loop {
             match state::order(&self.0.handle, order.clone()).await {
                 Err(Error::Order {
-                    source: OrderError::Rejected(Rejection::Inapplicable(_)),
-                    ..
-                }) if Instant::now() < until => {}
+                    source: OrderError::Rejected(Rejection::Unmet(unmet)), ..
+                }) if Instant::now() < until && unmet.iter().all(shims_may_mend) => {}
                 other => return other,
             }
             tokio::select! {
@@ -55,6 +54,13 @@ impl Sessions {
                 }
             }
         }
+    }
+}
+
+fn shims_may_mend(unmet: &Unmet) -> bool {
+    match unmet {
+        Unmet::Inapplicable(_) => true,
+        Unmet::Halted { .. } | Unmet::LazyLog => false,
     }
 }
 

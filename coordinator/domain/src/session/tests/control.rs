@@ -5,7 +5,7 @@ use squall_proto::vocabulary::time::UnixMillis;
 
 use super::ways;
 use crate::event::{AbortCause, CommandKind, DrainReason, Event};
-use crate::rejection::{Inapplicable, Rejection};
+use crate::rejection::{Inapplicable, Rejection, Unmet};
 use crate::scenario::{
     Scenario, abort_command, aborted, command, eventual, given, spec, started, strict,
 };
@@ -88,19 +88,19 @@ fn the_newest_thousand_command_ids_are_kept() {
 
 #[test]
 fn nothing_starts_under_an_engaged_lever() {
-    let halted = Rejection::Halted { scope: "all tenants".to_owned(), reason: "fire".to_owned() };
+    let halted = Unmet::Halted { scope: "all tenants".to_owned(), reason: "fire".to_owned() };
     draft()
         .when(command("r1", ClientCommand::Start).with(|outlook| {
             outlook.engaged = Some(("all tenants".to_owned(), "fire".to_owned()));
         }))
-        .then(halted);
+        .then(Rejection::Unmet(vec![halted]));
 }
 
 #[test]
 fn permits_need_a_log_that_writes_through_unless_the_operator_accepts_the_risk() {
     let start =
         || command("r1", ClientCommand::Start).with(|outlook| outlook.log_is_synced = false);
-    draft().when(start()).then(Rejection::LazyLog);
+    draft().when(start()).then(Rejection::Unmet(vec![Unmet::LazyLog]));
     given(spec(50, |safety| safety.accept_lazy_log = Some(true)), [])
         .when(start())
         .then([started()]);
@@ -115,7 +115,20 @@ fn an_experiment_that_no_shim_can_apply_is_named_before_the_start() {
             command("r1", ClientCommand::Start)
                 .with(|outlook| outlook.inapplicable = vec![why.clone()]),
         )
-        .then(Rejection::Inapplicable(vec![why]));
+        .then(Rejection::Unmet(vec![Unmet::Inapplicable(why)]));
+}
+
+#[test]
+fn everything_that_a_start_lacks_is_named_at_once() {
+    let why = Inapplicable { experiment: "latency".to_owned(), why: "no shim".to_owned() };
+    let halted = Unmet::Halted { scope: "all tenants".to_owned(), reason: "fire".to_owned() };
+    draft()
+        .when(command("r1", ClientCommand::Start).with(|outlook| {
+            outlook.engaged = Some(("all tenants".to_owned(), "fire".to_owned()));
+            outlook.log_is_synced = false;
+            outlook.inapplicable = vec![why.clone()];
+        }))
+        .then(Rejection::Unmet(vec![halted, Unmet::LazyLog, Unmet::Inapplicable(why)]));
 }
 
 #[test]
