@@ -141,6 +141,11 @@ impl Fleet {
     }
 }
 
+/// The tenant of an agent, by its name.
+pub(crate) fn tenant_of(agent: &str) -> &str {
+    agent.rsplit_once('-').map_or(agent, |(tenant, _)| tenant)
+}
+
 fn assignment(workshop: &Workshop, tenant: &str, n: usize) -> Assignment {
     let craft = if n.is_multiple_of(2) { Craft::Git } else { Craft::Time };
     let temper = if n % 4 < 2 { Temper::Fragile } else { Temper::Hardened };

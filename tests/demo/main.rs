@@ -27,6 +27,7 @@ mod watch;
 mod workshop;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -36,6 +37,7 @@ use live::{Live, say};
 use operator::Operator;
 use play::{Play, settled_report};
 use records::Records;
+use referee::Hands;
 use stage::Stage;
 use verdict::{Evidence, Verdict};
 use watch::Watch;
@@ -66,6 +68,7 @@ async fn demo() -> Result<ExitCode> {
 }
 
 async fn run(workshop: &Workshop) -> Result<Verdict> {
+    let began = Instant::now();
     let clock = Clock::now();
     say("nats-server and the coordinator start.");
     let mut stage = Stage::set(workshop).await?;
@@ -86,7 +89,8 @@ async fn run(workshop: &Workshop) -> Result<Verdict> {
     fleet.end().await?;
     let report = settled_report(&mut operator).await?;
     let Records { wires, answers } = Records::read(&workshop.records())?;
-    let judgement = referee::judge(&wires, &answers, &played.frozen);
+    let hands = Hands { frozen: &played.frozen, aborted_ns: Some(played.session_ns.1) };
+    let judgement = referee::judge(&wires, &answers, hands);
     let evidence = Evidence {
         spec: operator.spec(),
         report: &report,
@@ -95,6 +99,7 @@ async fn run(workshop: &Workshop) -> Result<Verdict> {
         answers: &answers,
         tempers: &tempers,
         clock,
+        took: began.elapsed(),
     };
     Ok(evidence.verdict())
 }

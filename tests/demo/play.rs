@@ -1,6 +1,7 @@
 //! The play: what is done to the fleet, in order, and what was measured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,9 +21,10 @@ use crate::watch::Watch;
 /// Applied faults after which the coordinator is killed.
 const KILL_AFTER: u64 = 12;
 /// Applied faults after which an agent is frozen.
-const FREEZE_AFTER: u64 = 26;
-/// Applied faults after which the session is aborted, as soon as others than the frozen agent hold permits.
-const ABORT_AFTER: u64 = 36;
+const FREEZE_AFTER: u64 = 22;
+/// Applied faults after which the session is aborted, as soon as others than the frozen agent hold permits, every kind was
+/// applied, and there is a delay to cut. From here on to [`ABORT_AT_LAST`] four delays begin on average.
+const ABORT_AFTER: u64 = 30;
 /// Applied faults after which it is aborted in any case: a session that has spent its budget ends by itself.
 const ABORT_AT_LAST: u64 = 48;
 /// Tries to freeze an agent while it holds a permit; it may use it in the moment before.
@@ -35,6 +37,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Longest wait for a moment without a call that may be delayed. One comes every few dozen milliseconds; on a machine that
 /// is so busy that none comes, the budget must not be spent meanwhile.
 const QUIET_WITHIN: Duration = Duration::from_secs(2);
+/// Age of a call that the abort is to cut short: twice what the referee takes for a cut delay, and early enough that a
+/// delay of 1200 ms which is not cut outlasts the abort by more than a busy machine takes for it.
+pub(crate) const CUT_AGE_NS: RangeInclusive<u64> = 500_000_000..=850_000_000;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ pub(crate) struct Played {
     pub(crate) frozen: Vec<Frozen>,
     /// The agent that was frozen when the session was aborted.
     pub(crate) absent: Frozen,
-    /// From when until when the session injected, in nanoseconds of `CLOCK_BOOTTIME`.
+    /// From when until when the session injected, up to the moment of the abort, in nanoseconds of `CLOCK_BOOTTIME`.
     pub(crate) session_ns: (u64, u64),
     /// Whether the coordinator died of the kill.
     pub(crate) killed: bool,
@@ -86,7 +91,7 @@ impl Play<'_> {
         let kinds = self.operator.kinds();
         self.operator.until("still more faults", |session| seen_enough(session, &kinds)).await?;
 
-        self.quiet(None).await?;
+        self.moment_to_abort().await?;
         let aborted_ns = now_ns();
         let stop = self.abort().await?;
         let to_ns = now_ns();
@@ -102,12 +107,29 @@ impl Play<'_> {
 
     /// Waits for a moment in which no delay can be cut short.
     async fn quiet(&mut self, agent: Option<&str>) -> Result<()> {
-        let tools = self.operator.delayed_tools();
         let until = Instant::now() + QUIET_WITHIN;
-        while !self.watch.is_quiet(&tools, agent)? && Instant::now() < until {
+        while !self.is_quiet(agent)? && Instant::now() < until {
             sleep(LOOK_EVERY).await;
         }
         Ok(())
+    }
+
+    fn is_quiet(&mut self, agent: Option<&str>) -> Result<bool> {
+        Ok(self.watch.open_since(&self.operator.delayed_tools(), agent)?.is_empty())
+    }
+
+    /// Waits for a moment in which the abort cuts a delay short, and one that has lasted long enough to be seen. While
+    /// none comes the budget is spent; at last a quiet moment has to do.
+    async fn moment_to_abort(&mut self) -> Result<()> {
+        while applied(&self.operator.session().await?) < ABORT_AT_LAST {
+            let open = self.watch.open_since(&self.operator.delayed_tools(), None)?;
+            let now = now_ns();
+            if is_worth_cutting(open.into_iter().map(|since_ns| now.saturating_sub(since_ns))) {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        self.quiet(None).await
     }
 
     async fn kill_and_recover(&mut self) -> Result<(bool, Duration)> {
@@ -145,8 +167,7 @@ impl Play<'_> {
             self.fleet.freeze(&agent)?;
             sleep(SETTLE).await;
             let holds = self.open_permits(&agent).await? > 0;
-            let quiet = self.watch.is_quiet(&self.operator.delayed_tools(), Some(&agent))?;
-            if holds && quiet {
+            if holds && self.is_quiet(Some(&agent))? {
                 say(&format!("Agent {agent} is frozen (SIGSTOP) with a permit in hand."));
                 return Ok((agent, from_ns));
             }
@@ -191,6 +212,12 @@ pub(crate) async fn settled_report(operator: &mut Operator) -> Result<Report> {
     }
 }
 
+/// Whether one of the calls under way has the age to be cut, and none is younger.
+fn is_worth_cutting(ages_ns: impl Iterator<Item = u64> + Clone) -> bool {
+    let young = ages_ns.clone().any(|age| age < *CUT_AGE_NS.start());
+    !young && ages_ns.into_iter().any(|age| CUT_AGE_NS.contains(&age))
+}
+
 fn applied(session: &Session) -> u64 {
     session.counts.as_ref().map_or(0, |counts| counts.applied)
 }
@@ -217,4 +244,16 @@ fn others_hold(session: &Session) -> bool {
 
 fn is_proven(session: &Session) -> bool {
     session.stop.as_ref().is_some_and(|stop| stop.stage() == StopStage::StoppedProven)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_abort_waits_for_a_delay_that_it_can_cut_and_for_none_that_has_just_begun() {
+        let worth = |ages_ms: &[u64]| is_worth_cutting(ages_ms.iter().map(|ms| ms * 1_000_000));
+        assert!(worth(&[600]) && worth(&[600, 1_100]));
+        assert!(!worth(&[]) && !worth(&[600, 20]) && !worth(&[1_100]));
+    }
 }

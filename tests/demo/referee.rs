@@ -3,7 +3,7 @@
 //! It is given no plan, no count and no event of Squall's. A call was affected when the two sides tell different
 //! stories: the server never saw it and yet it was answered, or it broke; the server saw other arguments; the agent
 //! saw another answer; or it took the agent far longer than the server needed. Beside the records it knows only what
-//! the operator did with his own hands: when he froze an agent.
+//! the operator did with his own hands: when he froze an agent, and when he aborted.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ use crate::round::Round;
 /// Time between the two sides that no pipe and no scheduler explains: half of the demo's delays. Without what the writers
 /// starved, 24 agents on two cores were measured to wait 323 ms at most with a load of 23, and 20 ms with a load of 6.
 const DELAY_NS: u64 = 600_000_000;
+/// The same for a call that was under way when the operator aborted: he waited until those that may be delayed had taken
+/// twice as long, and a delay that he cut short is a delay.
+const CUT_DELAY_NS: u64 = 250_000_000;
 /// On the way back an answer is parsed between the two records: half a megabyte a second in a debug build on cores that
 /// are ten times too busy.
 const PARSE_NS_PER_BYTE: u64 = 2_000;
@@ -48,6 +51,15 @@ pub(crate) struct Frozen {
     pub(crate) from_ns: u64,
     /// Until when.
     pub(crate) to_ns: u64,
+}
+
+/// What the operator did with his own hands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hands<'a> {
+    /// Whom he froze.
+    pub(crate) frozen: &'a [Frozen],
+    /// When he aborted, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) aborted_ns: Option<u64>,
 }
 
 /// How a call was tampered with.
@@ -106,27 +118,27 @@ impl Judgement {
 }
 
 /// Judges every call and every answer.
-pub(crate) fn judge(wires: &[Wire], answers: &[Answers], frozen: &[Frozen]) -> Judgement {
+pub(crate) fn judge(wires: &[Wire], answers: &[Answers], hands: Hands<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for wire in wires {
         for story in stories(wire) {
-            judgement.weigh(&wire.agent, &story, frozen);
+            judgement.weigh(&wire.agent, &story, hands);
         }
     }
     for answer in answers {
         for round in &answer.rounds {
-            judgement.weigh(&answer.agent, &Story::of_answer(round), frozen);
+            judgement.weigh(&answer.agent, &Story::of_answer(round), hands);
         }
     }
     judgement
 }
 
 impl Judgement {
-    fn weigh(&mut self, agent: &str, story: &Story<'_>, frozen: &[Frozen]) {
+    fn weigh(&mut self, agent: &str, story: &Story<'_>, hands: Hands<'_>) {
         self.looked_at += 1;
         let Some(end) = story.end else { return };
-        let unexplained = story.unexplained(agent, end.at_ns, frozen);
-        match story.effect(end, unexplained) {
+        let unexplained = story.unexplained(agent, end.at_ns, hands.frozen);
+        match story.effect(end, unexplained, hands.aborted_ns) {
             None => self.longest_noise_ns = self.longest_noise_ns.max(unexplained.there_ns),
             Some(effect) => self.affected.push(Affected {
                 agent: agent.to_owned(),
@@ -188,7 +200,12 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn effect(&self, end: Ending<'_>, unexplained: Unexplained) -> Option<Effect> {
+    fn effect(
+        &self,
+        end: Ending<'_>,
+        unexplained: Unexplained,
+        aborted_ns: Option<u64>,
+    ) -> Option<Effect> {
         match (self.received, end.how) {
             (None, How::Got(_)) => Some(Effect::AnsweredForServer),
             (None, How::Broke) => Some(Effect::Broken),
@@ -201,7 +218,13 @@ impl<'a> Story<'a> {
                 Some(Effect::AnswerChanged)
             }
             (Some(_), How::Got(_) | How::Broke) | (_, How::GaveUp) => {
-                self.is_delayed(unexplained).then_some(Effect::Delayed)
+                let there_ns = self.sent.at_ns..self.received.map_or(end.at_ns, |m| m.at_ns);
+                let least_ns = if aborted_ns.is_some_and(|at_ns| there_ns.contains(&at_ns)) {
+                    CUT_DELAY_NS
+                } else {
+                    DELAY_NS
+                };
+                self.is_delayed(unexplained, least_ns).then_some(Effect::Delayed)
             }
         }
     }
@@ -215,9 +238,9 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn is_delayed(&self, unexplained: Unexplained) -> bool {
+    fn is_delayed(&self, unexplained: Unexplained, there_ns: u64) -> bool {
         let parsed = self.answered.map_or(0, |answer| answer.message.bytes * PARSE_NS_PER_BYTE);
-        unexplained.there_ns >= DELAY_NS || unexplained.back_ns >= DELAY_NS + parsed
+        unexplained.there_ns >= there_ns || unexplained.back_ns >= DELAY_NS + parsed
     }
 
     /// The agent's time, less the server's, less the time for which the operator had frozen the agent, less the time for

@@ -46,7 +46,9 @@ pub(crate) fn text(verdict: &Verdict) -> String {
             milliseconds(abort.accepted_to_proven_ms),
             abort.proven_by,
         ),
+        format!("running delays     {} cut short by the abort", abort.delays_cut),
         format!("after the stop     {} calls affected", abort.injections_after_inert),
+        format!("time               {} s after the build", verdict.took_ms / 1000),
         String::new(),
     ];
     if verdict.broken.is_empty() {

@@ -1,7 +1,7 @@
 //! Which calls are under way at the moment, from the agents' own records.
 //!
-//! The operator freezes and aborts when no call is being held back, so that no delay is cut to a length that nobody can
-//! tell from noise. What Squall knows of delays does not enter.
+//! The operator freezes when no call is being held back, and aborts when one has been for a while and none has just
+//! begun, so that no delay is cut to a length that nobody can tell from noise. What Squall knows of delays does not enter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -23,8 +23,14 @@ pub(crate) struct Watch {
 #[derive(Debug, Default)]
 struct Wire {
     read: u64,
-    /// Ids of calls without an answer, with their tools.
-    open: BTreeMap<String, String>,
+    /// Ids of calls without an answer.
+    open: BTreeMap<String, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    tool: String,
+    sent_ns: u64,
 }
 
 impl Watch {
@@ -33,11 +39,15 @@ impl Watch {
         Self { folder, wires: BTreeMap::new() }
     }
 
-    /// Whether no call of these tools is under way; `agent` narrows it to one.
+    /// Since when calls of these tools are under way, in nanoseconds of `CLOCK_BOOTTIME`; `agent` narrows it to one.
     ///
     /// # Errors
     /// When a record can't be read.
-    pub(crate) fn is_quiet(&mut self, tools: &BTreeSet<&str>, agent: Option<&str>) -> Result<bool> {
+    pub(crate) fn open_since(
+        &mut self,
+        tools: &BTreeSet<&str>,
+        agent: Option<&str>,
+    ) -> Result<Vec<u64>> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -51,8 +61,9 @@ impl Watch {
             agent.is_none_or(|agent| name.split('.').next() == Some(agent))
         };
         let wires = self.wires.iter().filter(|(path, _)| is_of(path));
-        let mut open = wires.flat_map(|(_, wire)| wire.open.values());
-        Ok(!open.any(|tool| tools.contains(tool.as_str())))
+        let open = wires.flat_map(|(_, wire)| wire.open.values());
+        let open = open.filter(|call| tools.contains(call.tool.as_str()));
+        Ok(open.map(|call| call.sent_ns).collect())
     }
 }
 
@@ -66,15 +77,15 @@ impl Wire {
         let Some((whole, _)) = text.rsplit_once('\n') else { return Ok(()) };
         self.read += whole.len() as u64 + 1;
         for line in whole.lines() {
-            self.see(serde_json::from_str::<Entry>(line)?.what);
+            self.see(serde_json::from_str(line)?);
         }
         Ok(())
     }
 
-    fn see(&mut self, what: What) {
-        match what {
+    fn see(&mut self, entry: Entry) {
+        match entry.what {
             What::Call { id, tool, message: _ } => {
-                self.open.insert(id, tool);
+                self.open.insert(id, Open { tool, sent_ns: entry.at_ns });
             }
             What::Answer { id, error: _, message: _ } | What::Cancel { id } => {
                 self.open.remove(&id);

@@ -30,7 +30,8 @@ fn starved(ms: u64, entry: Entry) -> Entry {
 /// The effects on one connection of an agent, with what the operator froze.
 fn effects_with(near: Vec<Entry>, far: Vec<Entry>, frozen: &[Frozen]) -> Vec<Effect> {
     let wire = Wire { agent: "planner".into(), near, far };
-    judge(&[wire], &[], frozen).affected.into_iter().map(|affected| affected.effect).collect()
+    let hands = Hands { frozen, aborted_ns: None };
+    judge(&[wire], &[], hands).affected.into_iter().map(|affected| affected.effect).collect()
 }
 
 fn effects(near: Vec<Entry>, far: Vec<Entry>) -> Vec<Effect> {
@@ -42,7 +43,7 @@ fn a_call_of_which_both_sides_tell_the_same_was_left_alone() {
     let near = vec![call(0, "1", "q"), answer(2_020, "1", "a")];
     let far = vec![call(10, "1", "q"), answer(2_010, "1", "a")];
     let wire = Wire { agent: "planner".into(), near, far };
-    let judgement = judge(&[wire], &[], &[]);
+    let judgement = judge(&[wire], &[], Hands::default());
     assert_eq!((judgement.looked_at, judgement.affected.len()), (1, 0));
     assert_eq!(judgement.longest_noise_ns, 10 * MS);
 }
@@ -53,6 +54,21 @@ fn a_slow_server_is_not_taken_for_a_delay_and_a_delay_not_for_a_slow_server() {
     assert_eq!(effects(vec![call(0, "1", "q"), answer(5_001, "1", "a")], slow), []);
     let late = vec![call(800, "1", "q"), answer(805, "1", "a")];
     assert_eq!(effects(vec![call(0, "1", "q"), answer(806, "1", "a")], late), [Effect::Delayed]);
+}
+
+#[test]
+fn a_delay_that_the_abort_cut_short_is_a_delay_and_a_short_wait_at_any_other_time_is_not() {
+    let effects_of = |received_ms: u64, aborted_ms: u64| {
+        let near = vec![call(0, "1", "q"), answer(received_ms + 6, "1", "a")];
+        let far = vec![call(received_ms, "1", "q"), answer(received_ms + 5, "1", "a")];
+        let wire = Wire { agent: "planner".into(), near, far };
+        let hands = Hands { frozen: &[], aborted_ns: Some(aborted_ms * MS) };
+        judge(&[wire], &[], hands).affected.into_iter().map(|it| it.effect).collect::<Vec<_>>()
+    };
+    assert_eq!(effects_of(540, 510), [Effect::Delayed]);
+    assert_eq!(effects_of(540, 545), []);
+    assert_eq!(effects_of(540, 9_000), []);
+    assert_eq!(effects_of(20, 10), []);
 }
 
 #[test]
@@ -148,7 +164,7 @@ fn an_agents_own_answer_is_judged_by_what_left_the_process() {
     };
     let rounds = vec![round("done", 1), round("I would rather not.", 1), round("done", 1_200)];
     let answers = Answers { agent: "planner".into(), rounds };
-    let judgement = judge(&[], &[answers], &[]);
+    let judgement = judge(&[], &[answers], Hands::default());
     let effects: Vec<_> = judgement.affected.iter().map(|affected| affected.effect).collect();
     assert_eq!(effects, [Effect::AnswerChanged, Effect::Delayed]);
     assert_eq!(judgement.by_effect()[&Effect::Delayed], 1);

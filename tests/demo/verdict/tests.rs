@@ -1,61 +1,37 @@
 use super::*;
 
-/// A verdict in which every promise was kept.
-fn kept() -> Verdict {
-    let row = Row { seen: 90, chosen: 30, applied: 6, skipped: 23, not_applicable: 1 };
-    Verdict {
-        budget: 50,
-        applied: 36,
-        referee_applied: 36,
-        overshoot: 0,
-        by_experiment: BTreeMap::from([("slow-log".to_owned(), row)]),
-        by_tenant: BTreeMap::from([("acme".to_owned(), row)]),
-        by_kind: FaultKind::ALL.iter().map(|kind| (kind.name().to_owned(), 6)).collect(),
-        abort: Abort {
-            accepted_to_last_inert_ms: Some(17),
-            accepted_to_proven_ms: Some(4500),
-            confirmed: 19,
-            out_of_contact: 1,
-            held_nothing: 4,
-            injections_after_inert: 0,
-            proven: true,
-            proven_by: "PROVEN_BY_TIME".to_owned(),
-        },
-        coordinator_killed: true,
-        recovered_ms: 380,
-        referee: Referee { looked_at: 3000, by_effect: BTreeMap::new(), longest_noise_ms: 3 },
-        agents: BTreeMap::new(),
-        broken: Vec::new(),
+const MS: u64 = 1_000_000;
+
+fn affected(agent: &str, effect: Effect, sent_ms: u64, over_ms: u64) -> Affected {
+    Affected {
+        agent: agent.into(),
+        tool: "git_log".into(),
+        effect,
+        sent_ns: sent_ms * MS,
+        over_ns: over_ms * MS,
+        unexplained_ns: (over_ms - sent_ms) * MS,
     }
 }
 
-fn broken_of(change: impl FnOnce(&mut Verdict)) -> Vec<String> {
-    let mut verdict = kept();
-    change(&mut verdict);
-    broken(&verdict, BTreeMap::from([("acme", 12)]))
+#[test]
+fn a_delay_that_the_abort_could_cut_and_that_took_its_full_time_was_not_cut() {
+    let at_the_abort = |effect, sent_ms, over_ms| {
+        delays_at(5_000 * MS, 1_200 * MS, &[affected("acme-1", effect, sent_ms, over_ms)])
+    };
+    assert_eq!(at_the_abort(Effect::Delayed, 4_400, 5_040), (1, 0));
+    assert_eq!(at_the_abort(Effect::Delayed, 4_400, 5_600), (0, 1));
+    // Over before anybody could cut it, over before the abort, and none at all.
+    assert_eq!(at_the_abort(Effect::Delayed, 3_850, 5_050), (0, 0));
+    assert_eq!(at_the_abort(Effect::Delayed, 3_000, 4_200), (0, 0));
+    assert_eq!(at_the_abort(Effect::AnswerChanged, 4_400, 5_040), (0, 0));
 }
 
 #[test]
-fn nothing_is_said_where_every_promise_was_kept() {
-    assert_eq!(broken_of(|_| {}), Vec::<String>::new());
-}
-
-#[test]
-fn each_broken_promise_is_named_alone() {
-    let row = |verdict: &mut Verdict, change: fn(&mut Row)| {
-        change(verdict.by_experiment.get_mut("slow-log").unwrap());
-    };
-    let only = |broken: Vec<String>, word: &str| {
-        assert!(broken.len() == 1 && broken[0].contains(word), "{word}: {broken:?}");
-    };
-    only(broken_of(|verdict| verdict.overshoot = 1), "budget was passed");
-    only(broken_of(|verdict| verdict.referee_applied = 37), "the referee 37");
-    only(broken_of(|verdict| verdict.applied = 35), "counts 35");
-    only(broken_of(|verdict| verdict.budget = 35), "35 were allowed");
-    only(broken_of(|verdict| verdict.abort.proven = false), "never proven");
-    only(broken_of(|verdict| verdict.coordinator_killed = false), "did not die");
-    only(broken_of(|verdict| verdict.abort.injections_after_inert = 1), "had to be inert");
-    only(broken_of(|verdict| *verdict.by_kind.get_mut("error").unwrap() = 0), "error was never");
-    only(broken_of(|verdict| verdict.by_tenant.get_mut("acme").unwrap().applied = 13), "13 of 12");
-    only(broken_of(|verdict| row(verdict, |row| row.chosen += 1)), "lost track");
+fn the_referee_counts_by_the_tenant_of_the_agent() {
+    let calls = [("acme-1", 1), ("acme-7", 2), ("initech-0", 3)];
+    let affected = calls.map(|(agent, at)| affected(agent, Effect::Broken, at, at)).to_vec();
+    let judgement = Judgement { looked_at: 9, affected, longest_noise_ns: 0 };
+    let Referee { by_tenant, by_effect, .. } = Referee::of(&judgement);
+    assert_eq!(by_tenant, BTreeMap::from([("acme".to_owned(), 2), ("initech".to_owned(), 1)]));
+    assert_eq!(by_effect, BTreeMap::from([(Effect::Broken, 3)]));
 }
