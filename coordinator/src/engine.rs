@@ -365,6 +365,7 @@ impl Engine {
         self.own_work(now);
         self.renew_levers(now);
         self.stay_fresh(now);
+        self.watch_writes(now);
         self.send_taken_over(now);
         self.after_barriers(now);
         self.answer_reports(now);

@@ -116,6 +116,9 @@ fn order(subject: &str, error: &OrderError, message: &str) -> Status {
         OrderError::TimedOut(_) => {
             detailed(Code::DeadlineExceeded, message, "OUTCOME_UNKNOWN", retry())
         }
+        OrderError::Pushed(_) => {
+            detailed(Code::DeadlineExceeded, message, "PUSHED_NOT_DURABLE", retry())
+        }
     }
 }
 

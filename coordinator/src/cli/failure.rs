@@ -126,6 +126,8 @@ impl Failure {
     pub(super) fn of_stop(status: &Status, request_id: &str) -> Self {
         let failure = Self::of_change(status, request_id);
         match (failure.exit, &failure.next) {
+            // Shims have it, and keep it.
+            (Exit::Unavailable, Some(_)) if is_pushed(status) => failure,
             (Exit::Unavailable, Some(next)) => {
                 let lease = LEASE_TTL.as_secs();
                 let next = format!(
@@ -270,6 +272,12 @@ fn conditions(status: &Status) -> Vec<Violation> {
         .collect()
 }
 
+/// Whether a stop reached the shims, though not the log.
+fn is_pushed(status: &Status) -> bool {
+    let details = status.get_error_details();
+    details.error_info().is_some_and(|info| info.reason == "PUSHED_NOT_DURABLE")
+}
+
 /// What to do about it, by the reason that the coordinator gives. Reasons that are not known are not advised on.
 fn next(status: &Status) -> Option<String> {
     let details = status.get_error_details();
@@ -297,6 +305,9 @@ fn next(status: &Status) -> Option<String> {
         }
         "TOO_MANY_SESSIONS" => "stop or abort sessions that are not needed any more",
         "LOG_FULL" => "give the log's stream more room (max_bytes, or the disk)",
+        "PUSHED_NOT_DURABLE" => {
+            "see that the log answers: `squall session show` tells when it is recorded"
+        }
         "NOT_READY" | "UNAVAILABLE" | "OUTCOME_UNKNOWN" | "TOO_MANY_STREAMS"
         | "DEADLINE_EXCEEDED" => "try again in a moment",
         _ => return None,

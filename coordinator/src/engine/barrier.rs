@@ -19,6 +19,10 @@ const FRESH_EVERY: Duration = Duration::from_millis(500);
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// A replica keeps itself fresh this long after it was last asked to be.
 const WANTED_FOR: Duration = Duration::from_secs(10);
+/// A log that answers no write for longer takes none: a change of its leader takes 4 to 9 s (docs/nats.md).
+const SILENT_MAX: Duration = Duration::from_secs(12);
+/// What is known to silence a log that can still be read: a nats-server that can't write answers no publish until it restarts.
+const SILENT_WHY: &str = "is a disk of the nats-servers full? after making room restart them: they take no writes before";
 
 /// A point in the order of barriers: satisfied once a barrier sent after it was taken has been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +49,10 @@ pub(super) struct Barriers {
     fresh: Option<BootNanos>,
     last_write: BootNanos,
     wanted: Option<BootNanos>,
+    /// The first send since which no write was answered, where one waits for that.
+    unanswered: Option<BootNanos>,
+    /// It was told that the log takes no writes.
+    told_silent: bool,
     applied: u64,
 }
 
@@ -53,6 +61,20 @@ impl Barriers {
     pub(super) fn sent(&mut self, append: AppendId, now: BootNanos) {
         self.sent.entry(append).or_insert(now);
         self.last_write = now;
+        self.unanswered.get_or_insert(now);
+    }
+
+    /// For how long no write was answered, if that is longer than `least`, and what may be the matter.
+    pub(super) fn silence(&self, now: BootNanos, least: Duration) -> Option<String> {
+        let silent = now.since(self.unanswered?);
+        (silent >= least).then(|| {
+            format!("the log has answered no write for {} s; {SILENT_WHY}", silent.as_secs())
+        })
+    }
+
+    /// The same once it is beyond what a change of leaders takes.
+    pub(super) fn takes_no_writes(&self, now: BootNanos) -> Option<String> {
+        self.silence(now, SILENT_MAX)
     }
 
     /// Everything up to `sequence` is applied.
@@ -109,6 +131,9 @@ impl Engine {
     }
 
     pub(super) fn appended(&mut self, now: Now, id: AppendId, result: Result<u64, AppendFailure>) {
+        if !matches!(result, Err(AppendFailure::Unclear(_))) {
+            self.barriers.unanswered = None;
+        }
         match result {
             Ok(sequence) => {
                 self.barriers.acknowledged(id, sequence);
@@ -144,8 +169,20 @@ impl Engine {
         });
         let wanted = self.barriers.wanted.is_some_and(|at| now.boot.since(at) < WANTED_FOR);
         let stale = now.boot.since(self.barriers.last_write) >= FRESH_EVERY;
-        if ((owns_live || wanted) && stale) || self.somebody_waits_for_a_barrier() {
+        let silent = self.barriers.unanswered.is_some();
+        if ((owns_live || wanted || silent) && stale) || self.somebody_waits_for_a_barrier() {
             self.send_barrier(now);
+        }
+    }
+
+    /// Tells once that the log takes no writes, and once that it does again.
+    pub(super) fn watch_writes(&mut self, now: Now) {
+        let silence = self.barriers.takes_no_writes(now.boot);
+        let was_told = std::mem::replace(&mut self.barriers.told_silent, silence.is_some());
+        match silence {
+            Some(why) if !was_told => tracing::error!("{why}"),
+            None if was_told => tracing::info!("the log takes writes again"),
+            Some(_) | None => {}
         }
     }
 }

@@ -84,6 +84,11 @@ pub enum OrderError {
         "no answer in time ({0}); repeat the command with the same request id to learn whether it was done"
     )]
     TimedOut(String),
+    /// No answer in time to a stop. Shims were told, and it waits on to be recorded.
+    #[error(
+        "pushed to the shims in reach, not durable yet ({0}); it is recorded as soon as the log answers"
+    )]
+    Pushed(String),
 }
 
 /// Something that a client wants to know.
@@ -358,12 +363,15 @@ impl Engine {
             }
             Query::Fleet(tenant) => Answer::Fleet(self.fleet_view(now, tenant.as_ref())),
             Query::Halts => Answer::Halts(self.halts()),
-            Query::Health => Answer::Health(self.health()),
+            Query::Health => Answer::Health(self.health(now)),
         };
         self.out(Output::Answered(token, Box::new(answer)));
     }
 
-    fn health(&self) -> Result<(), String> {
+    fn health(&self, now: Now) -> Result<(), String> {
+        if let (None, Some(why)) = (&self.log_damage, self.barriers.takes_no_writes(now.boot)) {
+            return Err(why);
+        }
         match (&self.log_damage, self.live_since) {
             (Some(why), _) => Err(format!("the log is damaged: {why}")),
             (None, None) => Err("still reading the log".to_owned()),

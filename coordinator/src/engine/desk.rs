@@ -25,6 +25,8 @@ const JOBS_MAX: usize = 2 * RECORD_EVENTS_MAX;
 const STOPS_MAX: usize = RECORD_EVENTS_MAX;
 /// A request that could not be answered for this long is told to come back; shims repeat theirs long before.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Who waited in vain is told of a silence of the log that is longer than one append takes, 3 s.
+const SILENT_TOLD: Duration = Duration::from_secs(4);
 /// Rest after an append that got no position twice in a row, doubled each further time: a tick. The first one is decided again
 /// at once, since another replica may have won by chance.
 const REST_MIN: Duration = Duration::from_millis(50);
@@ -331,8 +333,14 @@ impl Engine {
                 late.push((job, said.unwrap_or_default()));
             }
         }
+        let silence = self.barriers.silence(now.boot, SILENT_TOLD);
+        let silence = silence.map(|silence| format!("; {silence}")).unwrap_or_default();
         for (job, said) in late {
-            self.give_up(&job, &format!("the log did not answer in time{said}"));
+            let why = format!("the log did not answer in time{said}{silence}");
+            match job.pushed_append() {
+                Some(_) => self.ordered(&job, Err(OrderError::Pushed(why))),
+                None => self.give_up(&job, &why),
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What everybody sees once the log can't be trusted, or doesn't answer.
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use squall_proto::subject::Subject;
 use squall_proto::vocabulary::id::TenantId;
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,11 @@ async fn damage(dev: &Dev) -> Result<()> {
     let lever = Subject::LeverLog { scope: TenantId::fleet() };
     client.publish(lever.to_string(), "no record".into()).await?;
     Ok(client.flush().await?)
+}
+
+fn nats(data: &Folder) -> Result<Pid> {
+    let id = std::fs::read_to_string(format!("{}/nats.pid", data.path()))?;
+    Pid::from_raw(id.trim().parse()?).context("a process")
 }
 
 async fn health(dev: &Dev) -> Result<Streaming<HealthCheckResponse>> {
@@ -50,12 +55,49 @@ async fn a_coordinator_whose_log_does_not_answer_is_not_serving_until_it_does() 
     let dev = Dev::start(&["--data", data.path()]).await?;
     let mut health = health(&dev).await?;
     assert_eq!(next(&mut health).await?, ServingStatus::Serving);
-    let id = std::fs::read_to_string(format!("{}/nats.pid", data.path()))?;
-    let nats = Pid::from_raw(id.trim().parse()?).context("a process")?;
+    let nats = nats(&data)?;
     kill_process(nats, Signal::STOP)?;
     assert_eq!(next(&mut health).await?, ServingStatus::NotServing);
     kill_process(nats, Signal::CONT)?;
     assert_eq!(next(&mut health).await?, ServingStatus::Serving);
+    dev.done().await
+}
+
+/// A nats-server that can't write answers what is asked, and no publish: here since its files may not grow, as on a full disk.
+#[tokio::test]
+async fn a_log_that_can_be_read_and_takes_no_writes_is_said_to_be_so_and_what_to_do() -> Result<()>
+{
+    let data = Folder::new()?;
+    let dev = Dev::start(&["--data", data.path()]).await?;
+    dev.squall_with(SESSION, &["session", "create", "-f", "-", "--id", "first"]).await?.done()?;
+    let mut health = health(&dev).await?;
+    assert_eq!(next(&mut health).await?, ServingStatus::Serving);
+    let whole = getrlimit(Resource::Fsize);
+    prlimit(Some(nats(&data)?), Resource::Fsize, Rlimit { current: Some(1), ..whole })?;
+    let abort = dev.squall(&["session", "abort", "first", "--reason", "enough"]);
+    let (aborted, status) = tokio::join!(abort, next(&mut health));
+    assert_eq!(status?, ServingStatus::NotServing);
+    let err = aborted?.failed(4)?;
+    assert!(err.contains("pushed to the shims in reach, not durable yet (the log "), "{err}");
+    assert!(err.contains("is a disk of the nats-servers full? after making room"), "{err}");
+    let create = dev.squall_with(SESSION, &["session", "create", "-f", "-", "--id", "second"]);
+    let err = create.await?.failed(4)?;
+    assert!(err.contains("is a disk of the nats-servers full? after making room"), "{err}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_abort_that_the_log_does_not_answer_is_said_to_be_pushed_and_recorded_later()
+-> Result<()> {
+    let data = Folder::new()?;
+    let dev = Dev::start(&["--data", data.path()]).await?;
+    dev.squall_with(SESSION, &["session", "create", "-f", "-", "--id", "first"]).await?.done()?;
+    kill_process(nats(&data)?, Signal::STOP)?;
+    let abort = ["session", "abort", "first", "--reason", "enough", "--output", "json"];
+    let err = dev.squall(&abort).await?.failed(4)?;
+    kill_process(nats(&data)?, Signal::CONT)?;
+    assert!(err.contains("not durable yet") && err.contains("as soon as the log answers"), "{err}");
+    dev.until(&["session", "show", "first"], |shown| shown.contains("aborted")).await?;
     dev.done().await
 }
 

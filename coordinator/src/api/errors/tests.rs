@@ -40,6 +40,7 @@ fn all() -> Vec<Error> {
         order(OrderError::LogDamaged("record 7 can't be read".into())),
         order(OrderError::Unavailable("the coordinator is still reading the log".into())),
         order(OrderError::TimedOut("5 s".into())),
+        order(OrderError::Pushed("5 s".into())),
         rejected(Rejection::NoSession(key())),
         rejected(Rejection::SessionExists(key())),
         rejected(Rejection::NameHasStrays(key())),
@@ -113,6 +114,8 @@ DataLoss LOG_DAMAGED: the log is damaged, every session is stopped and nothing c
 Unavailable UNAVAILABLE: not available now: the coordinator is still reading the log
   retry after Some(1s)
 DeadlineExceeded OUTCOME_UNKNOWN: no answer in time (5 s); repeat the command with the same request id to learn whether it was done
+  retry after Some(1s)
+DeadlineExceeded PUSHED_NOT_DURABLE: pushed to the shims in reach, not durable yet (5 s); it is recorded as soon as the log answers
   retry after Some(1s)
 NotFound SESSION_NOT_FOUND: there is no session tenants/acme/sessions/s1
   squall.v1.Session tenants/acme/sessions/s1

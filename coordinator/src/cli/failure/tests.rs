@@ -66,6 +66,9 @@ fn a_change_whose_outcome_is_not_known_can_be_sent_again_and_is_done_once() {
     assert!(text(&Failure::of_change(&unknown, "id-7")).contains("--request-id id-7"));
     let stop = text(&Failure::of_stop(&unknown, "id-7"));
     assert!(stop.contains("--request-id id-7") && stop.contains("lease of 3 s"), "{stop}");
+    let pushed = reasoned(Code::DeadlineExceeded, "no", "PUSHED_NOT_DURABLE", ErrorDetails::new());
+    let pushed = text(&Failure::of_stop(&pushed, "id-7"));
+    assert!(pushed.contains("recorded") && !pushed.contains("lease"), "{pushed}");
     let refused = Status::not_found("there is no session");
     assert!(!text(&Failure::of_stop(&refused, "id-7")).contains("3 s"));
     assert!(!text(&Failure::of_change(&refused, "id-7")).contains("id-7"));
