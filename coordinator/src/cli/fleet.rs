@@ -1,6 +1,6 @@
 //! `squall fleet`: the shims that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::Cell;
 use squall_proto::wire::v1::{ListShimsRequest, ListShimsResponse, Losses, Shim};
@@ -78,13 +78,14 @@ fn draw(listed: &ListShimsResponse, look: Look) -> String {
             lines(&table)
         }
     };
-    let hint = shared_names(&listed.shims);
+    let hints = [shared_names(&listed.shims), without_stickiness(&listed.shims)];
     let losses = match losses(&listed.losses.unwrap_or_default()) {
         losses if losses.is_empty() => losses,
         losses => look.paint.bad(&losses),
     };
     let strays = strays(&listed.losses.unwrap_or_default());
-    let told = [shims, hint, losses, strays].into_iter().filter(|told| !told.is_empty());
+    let told = [shims].into_iter().chain(hints).chain([losses, strays]);
+    let told = told.filter(|told| !told.is_empty());
     told.map(|told| format!("{}\n", told.trim_end())).collect::<Vec<_>>().join("\n")
 }
 
@@ -101,6 +102,24 @@ fn shared_names(shims: &[Shim]) -> String {
         shared => format!(
             "processes of one name, told apart by LIFE (one that ended stays for 90 s; SQUALL_SHIM names each): {}",
             list(shared, NAMES_SHOWN)
+        ),
+    }
+}
+
+/// Seams where p is drawn anew for each retry, in one line; empty when there is none.
+fn without_stickiness(shims: &[Shim]) -> String {
+    let seams = shims.iter().flat_map(|shim| {
+        let loose = shim.seams.iter().filter(|seam| {
+            !seam.capabilities.is_some_and(|capabilities| capabilities.stable_request_id)
+        });
+        loose.map(move |seam| format!("{} of {}/{}", seam.name, shim.tenant, shim.shim))
+    });
+    let seams: Vec<_> = seams.collect::<BTreeSet<_>>().into_iter().collect();
+    match seams.as_slice() {
+        [] => String::new(),
+        seams => format!(
+            "no stickiness, for want of a request id that stays: a retry counts as a request of its own at {}",
+            list(seams, NAMES_SHOWN)
         ),
     }
 }
@@ -144,6 +163,8 @@ fn row(shim: &Shim) -> Vec<Cell> {
 
 #[cfg(test)]
 mod tests {
+    use squall_proto::wire::v1::{Capabilities, Seam};
+
     use super::*;
 
     #[test]
@@ -180,6 +201,28 @@ mod tests {
         assert!(told.contains("00aa") && told.contains("00bb"), "{told}");
         assert!(told.contains("SQUALL_SHIM") && told.ends_with("2 of acme/vm\n"), "{told}");
         assert!(!drawn(&shims[1..]).contains("SQUALL_SHIM"), "{told}");
+    }
+
+    #[test]
+    fn seams_whose_retries_are_requests_of_their_own_are_told() {
+        let seam = |name: &str, stable_request_id| Seam {
+            name: name.to_owned(),
+            capabilities: Some(Capabilities { stable_request_id, ..Capabilities::default() }),
+            ..Seam::default()
+        };
+        let shim = |seams| Shim {
+            tenant: "acme".to_owned(),
+            shim: "vm".to_owned(),
+            seams,
+            ..Shim::default()
+        };
+        let drawn = |seams| {
+            let shims = vec![shim(seams)];
+            draw(&ListShimsResponse { shims, ..Default::default() }, Look::PLAIN)
+        };
+        let told = drawn(vec![seam("tower", true), seam("rmcp", false), seam("rmcp", false)]);
+        assert!(told.contains("no stickiness") && told.ends_with("at rmcp of acme/vm\n"), "{told}");
+        assert!(!drawn(vec![seam("tower", true)]).contains("stickiness"));
     }
 
     #[test]
