@@ -282,6 +282,8 @@ fn lane(client: Client, flush: bool) -> mpsc::Sender<(async_nats::Subject, Bytes
 }
 
 #[cfg(test)]
+mod stalled;
+#[cfg(test)]
 mod tests {
     use squall_proto::vocabulary::id::{Incarnation, SessionKey};
     use squall_proto::vocabulary::message::{Close, GrantRef};
