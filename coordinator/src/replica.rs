@@ -2,6 +2,7 @@
 //!
 //! All sources meet in one loop, in one task, so that the engine needs no locks. Nothing is decided here.
 
+mod answers;
 mod clock;
 mod handle;
 mod pump;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use squall_domain::world::Entry;
 use squall_proto::subject::{Partition, Subject, TenantSubject};
 use squall_proto::vocabulary::id::AppendId;
 use squall_proto::vocabulary::message::Request;
@@ -17,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{decoded, failure};
 use super::clock::Clock;
 use super::handle::{Call, Handle, Inbox};
 use super::snapshot::{self, Cadence};
@@ -25,7 +25,7 @@ use crate::engine::{
     Token, Write,
 };
 use crate::fleet::bus::{Bus, Received, ReplyTo};
-use crate::journal::{Append, AppendError, Damage, Expected, Journal, TailEvent, codec};
+use crate::journal::{Append, Damage, Expected, Journal, TailEvent, codec};
 use crate::seldom::Seldom;
 
 /// How often time passes for the engine: its shortest interval is 200 ms.
@@ -377,17 +377,6 @@ impl Pump {
     }
 }
 
-/// What a record says. One that can't be read damages its session, and no other; but a lever that can't be read may have
-/// been a halt of everything.
-fn decoded(entry: &crate::journal::Entry) -> Result<Entry, codec::Error> {
-    match (codec::decode(&entry.subject, &entry.bytes), &entry.subject) {
-        (Err(error), Subject::SessionLog { session }) => {
-            Ok(Entry::Unreadable(session.clone(), error.to_string()))
-        }
-        (decoded, _) => decoded,
-    }
-}
-
 /// The next event of a stream that may not be there yet.
 async fn next(stream: &mut Option<BoxStream<'static, TailEvent>>) -> Option<TailEvent> {
     match stream {
@@ -396,16 +385,5 @@ async fn next(stream: &mut Option<BoxStream<'static, TailEvent>>) -> Option<Tail
             None => std::future::pending().await,
         },
         None => std::future::pending().await,
-    }
-}
-
-fn failure(error: AppendError) -> AppendFailure {
-    match error {
-        AppendError::Conflict { .. } => AppendFailure::Conflict,
-        AppendError::Unanswered { why } => AppendFailure::Unclear(why.to_string()),
-        AppendError::Full { text } => AppendFailure::Full(text),
-        error @ (AppendError::TooLarge { .. } | AppendError::Refused { .. }) => {
-            AppendFailure::Refused(error.to_string())
-        }
     }
 }
