@@ -86,6 +86,23 @@ pub enum CommandKind {
     Release,
 }
 
+impl CommandKind {
+    /// The command's name, for people: the word that the command line has for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Abort => "abort",
+            Self::Engage => "engage",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// What happened to a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {

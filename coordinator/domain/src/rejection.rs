@@ -20,7 +20,7 @@ pub enum Rejection {
     )]
     NameHasStrays(SessionKey),
     /// The state doesn't allow it.
-    #[error("the session is {}; {command:?} needs {needs}", .phase.name())]
+    #[error("the session is {}; {} needs {needs}", .phase.name(), .command.name())]
     WrongPhase {
         /// The command.
         command: CommandKind,
@@ -30,7 +30,7 @@ pub enum Rejection {
         needs: &'static str,
     },
     /// The request id was used before, for something else.
-    #[error("request id {request} was used before, for {before:?}; a new command needs a new id")]
+    #[error("request id {request} was used before, for {}; a new command needs a new id", .before.name())]
     RequestReused {
         /// The id.
         request: RequestId,

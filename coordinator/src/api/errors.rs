@@ -143,7 +143,8 @@ fn rejected(subject: &str, rejection: &Rejection, message: &str) -> Status {
         }
         Rejection::WrongPhase { .. } => failed("WRONG_STATE"),
         Rejection::RequestReused { before, .. } => {
-            let problem = format!("was used before, for {before:?}; a new command needs a new id");
+            let problem =
+                format!("was used before, for {}; a new command needs a new id", before.name());
             reasoned(&Violations::one("request_id", problem), "REQUEST_ID_REUSED")
         }
         Rejection::Reason { problem } => invalid(&Violations::one("reason", problem)),

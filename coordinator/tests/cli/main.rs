@@ -2,7 +2,9 @@
 
 mod damage;
 mod fleet;
+mod nats;
 mod program;
+mod refusals;
 mod shim;
 mod stops;
 

@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Below the ephemeral range: an ephemeral port can be taken, or connect to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// `.tools` is there, if `make tools` ran.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What a program said and how it ended.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Whether it ended well.
+    pub(crate) fn is_done(&self) -> bool {
+        self.status.success()
+    }
+
     /// Its output; it has to have ended well.
     pub(crate) fn done(self) -> Result<String> {
         ensure!(self.status.code() == Some(0), "{self:?}");
@@ -212,9 +217,18 @@ impl Dev {
     }
 }
 
+/// Starts `squall serve` on a NATS that is there, and waits until it is ready.
+pub(crate) async fn serve_on(nats_url: &str, more: &[&str]) -> Result<Dev> {
+    serve_with(nats_url, &format!("127.0.0.1:{}", free_port()?), more).await
+}
+
 async fn serve(nats_url: &str, listen: &str) -> Result<Dev> {
+    serve_with(nats_url, listen, &[]).await
+}
+
+async fn serve_with(nats_url: &str, listen: &str, more: &[&str]) -> Result<Dev> {
     let words = ["serve", "--nats", nats_url, "--replicas", "1", "--listen", listen];
-    let server = tethered(command(&words))?;
+    let server = tethered(command(&[&words, more].concat()))?;
     let other = Dev { server, url: format!("http://{listen}"), nats_url: nats_url.to_owned() };
     let until = Instant::now() + PATIENCE;
     while other.squall(&["session", "list"]).await?.done().is_err() {
@@ -276,7 +290,7 @@ static PARENT: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 });
 
 /// Starts a server that does not outlive this process, even if that is killed.
-fn tethered(mut command: Command) -> Result<Child> {
+pub(crate) fn tethered(mut command: Command) -> Result<Child> {
     // What a server complains about belongs to the test's own output.
     command.stderr(Stdio::inherit()).env("RUST_LOG", "warn");
     // SAFETY: between fork and exec only one system call is made, which is async-signal-safe.

@@ -123,10 +123,10 @@ AlreadyExists SESSION_EXISTS: session tenants/acme/sessions/s1 exists already
   squall.v1.Session tenants/acme/sessions/s1
 AlreadyExists SESSION_NAME_UNUSABLE: the log holds records under tenants/acme/sessions/s1 that belong to no session (unreadable ones, or the end of an expired one), so that none can be created there until they expire, 30 days after the newest; choose another id
   squall.v1.Session tenants/acme/sessions/s1
-FailedPrecondition WRONG_STATE: the session is running; Resume needs paused
-  WRONG_STATE tenants/acme/sessions/s1: the session is running; Resume needs paused
-InvalidArgument REQUEST_ID_REUSED: request_id was used before, for Create; a new command needs a new id
-  field request_id: was used before, for Create; a new command needs a new id
+FailedPrecondition WRONG_STATE: the session is running; resume needs paused
+  WRONG_STATE tenants/acme/sessions/s1: the session is running; resume needs paused
+InvalidArgument REQUEST_ID_REUSED: request_id was used before, for create; a new command needs a new id
+  field request_id: was used before, for create; a new command needs a new id
 InvalidArgument INVALID_REQUEST: reason is empty; allowed is 1 to 1024 bytes
   field reason: is empty; allowed is 1 to 1024 bytes
 FailedPrecondition HALT_ENGAGED: a halt is engaged for all tenants: fire drill; release it first (`squall halt release`)
@@ -137,13 +137,13 @@ FailedPrecondition INAPPLICABLE: experiment "slow": no shim of acme is connected
   INAPPLICABLE experiments/slow: no shim of acme is connected
 FailedPrecondition LOG_NOT_SYNCED: the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log
   LOG_NOT_SYNCED tenants/acme/sessions/s1: the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log
-ResourceExhausted TOO_MANY_SESSIONS: there are 100000 sessions already, as many as there may be
-  quota sessions: there are 100000 sessions already, as many as there may be
-"#);
 FailedPrecondition HALT_ENGAGED: a halt is engaged for all tenants: fire drill; release it first (`squall halt release`); the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log; experiment "slow": no shim of acme is connected
   HALT_ENGAGED all tenants: a halt is engaged for all tenants: fire drill; release it first (`squall halt release`)
   LOG_NOT_SYNCED tenants/acme/sessions/s1: the log's servers don't run with sync_interval: always, so that an acknowledged permit could be lost; set it, or accept the risk with safety.accept_lazy_log
   INAPPLICABLE experiments/slow: no shim of acme is connected
+ResourceExhausted TOO_MANY_SESSIONS: there are 100000 sessions already, as many as there may be
+  quota sessions: there are 100000 sessions already, as many as there may be
+"#);
 }
 
 #[test]

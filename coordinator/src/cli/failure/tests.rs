@@ -41,7 +41,7 @@ fn what_no_shim_can_apply_is_named_by_experiment_with_what_to_do() {
 
 #[test]
 fn a_condition_that_says_what_the_message_says_is_said_once() {
-    let message = "the session is running; Start needs draft";
+    let message = "the session is running; start needs draft";
     let violation = PreconditionViolation::new("WRONG_STATE", "tenants/a/sessions/b", message);
     let details = ErrorDetails::with_precondition_failure([violation]);
     let failure =

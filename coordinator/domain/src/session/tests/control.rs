@@ -162,8 +162,8 @@ fn rejections_say_what_is_wrong_and_what_helps() {
         phase: Phase::Draft,
         needs: CommandKind::Stop.needs(),
     };
-    assert_eq!(phase.to_string(), "the session is draft; Stop needs running or paused");
-    let halted = Rejection::Halted { scope: "tenant acme".to_owned(), reason: "fire".to_owned() };
+    assert_eq!(phase.to_string(), "the session is draft; stop needs running or paused");
+    let halted = Unmet::Halted { scope: "tenant acme".to_owned(), reason: "fire".to_owned() };
     assert_eq!(
         halted.to_string(),
         "a halt is engaged for tenant acme: fire; release it first (`squall halt release`)"
