@@ -36,8 +36,8 @@ use super::super::{
     Query, SessionKeyOrScope, SessionView, Token, Write,
 };
 
-pub(super) use self::cast::{draft, hello, incarnation, inert, key, rated, reporting, spec};
 use self::cast::named;
+pub(super) use self::cast::{draft, hello, incarnation, inert, key, rated, reporting, spec};
 
 /// What happens to appends from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
