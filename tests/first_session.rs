@@ -1,11 +1,12 @@
-//! README's first session: its three terminals, with the commands that stand there, and a fault reaches the agent.
+//! README's first session: the program is built as it says, and its three terminals are shells with the lines that stand there; a
+//! fault reaches the agent.
 
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::Parser as _;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use squall::cli::Cli;
 use squall_tests::coordinator::{PATIENCE, wait};
 use squall_tests::nats::free_port;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -13,6 +14,12 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 const README: &str = include_str!("../README.md");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// How README builds the program, and how long that may take: on two busy cores, from nothing.
+const BUILD: &str = "cargo build --package squall";
+const BUILD_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// How README's address of NATS ends.
+const NATS_PORT: &str = ":4222";
 /// How README starts the program that the test starts.
 const AGENT: &str = "cargo run --package squall-shim --features tower --example agent";
 /// What README says that the agent says.
@@ -25,37 +32,66 @@ fn commands(program: &str) -> Vec<&'static str> {
     commands.filter(|command| command.split(' ').next() == Some(program)).collect()
 }
 
-/// Ports of this test, where README has the usual ones.
-#[derive(Clone, Copy, Debug)]
-struct Ports {
+/// What README exports: two lines for the agent, one for the commands.
+fn exports() -> Result<[&'static str; 3]> {
+    commands("export").try_into().map_err(|exports| anyhow!("README exports {exports:?}"))
+}
+
+/// Where the program is, and the ports of this test, where README has the usual ones.
+#[derive(Clone, Debug)]
+struct Place {
+    path: String,
     doors: u16,
     nats: u16,
 }
 
-impl Ports {
-    fn free() -> Result<Self> {
+impl Place {
+    /// Builds the program as README says.
+    async fn prepare() -> Result<Self> {
+        ensure!(README.contains(&format!("`{BUILD}`")), "README builds it in another way");
+        let (cargo, words) = BUILD.split_once(' ').context("a command")?;
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| cargo.into()));
+        build.args(words.split(' ')).arg("--quiet").current_dir(ROOT);
+        let built = timeout(BUILD_WITHIN, build.status()).await.context("it builds for long")??;
+        ensure!(built.success(), "`{BUILD}` ended with {built}");
+
+        ensure!(README.contains("`export PATH=$PWD/target/debug:$PATH`"));
+        let programs = Path::new(env!("CARGO_BIN_EXE_agent")).parent().context("a folder")?;
+        let path = std::env::var("PATH").unwrap_or_default();
         let (doors, nats) = (free_port()?, free_port()?);
-        Ok(Self { doors: doors.local_addr()?.port(), nats: nats.local_addr()?.port() })
+        Ok(Self {
+            path: format!("{}:{path}", programs.display()),
+            doors: doors.local_addr()?.port(),
+            nats: nats.local_addr()?.port(),
+        })
+    }
+
+    /// A line of README in a shell of the repository.
+    fn shell(&self, line: &str) -> Command {
+        let mut shell = Command::new(env!("CARGO_BIN_EXE_demo-recorder"));
+        shell.args(["tether", "sh", "-c", line]).current_dir(ROOT).kill_on_drop(true);
+        shell
+            .env("PATH", &self.path)
+            .env("SQUALL_SERVER", format!("http://127.0.0.1:{}", self.doors));
+        shell
     }
 
     /// The first terminal.
-    async fn serve(self) -> Result<()> {
-        let Self { doors, nats } = self;
-        run(&format!("squall dev --listen 127.0.0.1:{doors} --nats-port {nats}")).await
+    fn serve(&self, dev: &str) -> Result<Child> {
+        let Self { doors, nats, .. } = self;
+        let line = format!("exec {dev} --listen 127.0.0.1:{doors} --nats-port {nats}");
+        Ok(self.shell(&line).stdout(Stdio::null()).spawn()?)
     }
 
     /// A command of the third terminal.
-    async fn squall(self, command: &str) -> Result<()> {
-        run(&format!("{command} --server http://127.0.0.1:{} --tenant acme", self.doors)).await
+    async fn squall(&self, line: &str) -> Result<()> {
+        let [_, _, tenant] = exports()?;
+        let mut command = self.shell(&format!("{tenant} && {line}"));
+        let ended = timeout(PATIENCE, command.status()).await.context("it takes too long");
+        let ended = ended.with_context(|| format!("`{line}`"))??;
+        ensure!(ended.success(), "`{line}` ended with {ended}");
+        Ok(())
     }
-}
-
-/// Runs a command of the program, in the repository.
-async fn run(command: &str) -> Result<()> {
-    let command = command.replace("deploy/", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/"));
-    let words = command.replace("\"seen enough\"", "seen-enough");
-    let cli = Cli::try_parse_from(words.split_whitespace())?;
-    Box::pin(cli.run()).await.with_context(|| format!("`{command}`"))
 }
 
 /// The second terminal.
@@ -65,16 +101,14 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(nats_port: u16) -> Result<Self> {
-        let set = commands("export").into_iter().flat_map(|export| export.split(' ').skip(1));
-        let set: Vec<_> = set.filter_map(|variable| variable.split_once('=')).collect();
-        ensure!(set.iter().any(|(name, _)| *name == "SQUALL_NATS_URL"), "{set:?}");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_demo-recorder"))
-            .args(["tether", env!("CARGO_BIN_EXE_agent")])
-            .envs(set)
-            .env("SQUALL_NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
+    fn start(place: &Place) -> Result<Self> {
+        let [enabled, nats, _] = exports()?;
+        ensure!(nats.ends_with(NATS_PORT), "{nats}");
+        let nats = nats.replace(NATS_PORT, &format!(":{}", place.nats));
+        let agent = env!("CARGO_BIN_EXE_agent");
+        let mut process = place
+            .shell(&format!("{enabled} && {nats} && exec '{agent}'"))
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let says = BufReader::new(process.stdout.take().context("piped")?).lines();
         Ok(Self { process, says })
@@ -93,42 +127,41 @@ impl Agent {
         timeout(PATIENCE, felt).await.context("the agent feels nothing")?
     }
 
-    /// Ctrl-C.
-    async fn end(mut self) -> Result<()> {
-        let id = self.process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        kill_process(id.context("it ended before")?, Signal::INT)?;
-        let status = timeout(PATIENCE, self.process.wait()).await.context("it does not end")??;
-        ensure!(status.success(), "the agent ended with {status}");
-        Ok(())
+    async fn end(self) -> Result<()> {
+        end(self.process).await.context("the agent")
     }
 }
 
-async fn session(ports: Ports) -> Result<()> {
+/// Ctrl-C.
+async fn end(mut process: Child) -> Result<()> {
+    let id = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    kill_process(id.context("it ended before")?, Signal::INT)?;
+    let status = timeout(PATIENCE, process.wait()).await.context("it does not end")??;
+    ensure!(status.success(), "it ended with {status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_session_of_the_readme_works_and_its_fault_reaches_the_agent() -> Result<()> {
     let all = commands("squall");
     let [dev, before @ .., watch, abort, report] = all.as_slice() else { bail!("{all:?}") };
     ensure!(*dev == "squall dev" && watch.starts_with("squall session watch"), "{all:?}");
     ensure!(commands("cargo").contains(&AGENT) && README.contains(FELT));
 
-    wait("squall dev", async || ports.squall("squall fleet").await.ok()).await?;
-    let mut agent = Agent::start(ports.nats)?;
+    let place = Place::prepare().await?;
+    let servers = place.serve(dev)?;
+    wait("squall dev", async || place.squall("squall fleet").await.ok()).await?;
+    let mut agent = Agent::start(&place)?;
     for command in before {
-        ports.squall(command).await?;
+        place.squall(command).await?;
     }
     let stop = async {
         agent.feels().await?;
-        ports.squall(abort).await
+        place.squall(abort).await
     };
     // Who watches sees it end.
-    tokio::try_join!(ports.squall(watch), stop)?;
-    ports.squall(report).await?;
-    agent.end().await
-}
-
-#[tokio::test]
-async fn the_first_session_of_the_readme_works_and_its_fault_reaches_the_agent() -> Result<()> {
-    let ports = Ports::free()?;
-    tokio::select! {
-        ended = ports.serve() => bail!("squall dev ended: {ended:?}"),
-        result = session(ports) => result,
-    }
+    tokio::try_join!(place.squall(watch), stop)?;
+    place.squall(report).await?;
+    agent.end().await?;
+    end(servers).await.context("squall dev")
 }

@@ -66,6 +66,15 @@ fn every_make_target_in_the_documents_is_in_the_makefile() {
 }
 
 #[test]
+fn what_the_readme_has_installed_by_pip_is_what_make_tools_installs() {
+    let (readme, wanted) = (read("README.md"), read("deploy/tools/requirements.txt"));
+    let named: Vec<_> =
+        readme.split("`pip install ").skip(1).filter_map(|rest| rest.split('`').next()).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(wanted.contains(&format!("\n{}==", named[0])), "{named:?}");
+}
+
+#[test]
 fn every_file_that_the_documents_link_to_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
