@@ -211,7 +211,8 @@ impl Replica {
             log: facts.log_id,
             log_is_synced: Arc::new(facts.sync_always.into()),
             shims_are_vouched_for: false,
-            seed: 7,
+            // Append ids of replicas over one log have to differ.
+            seed: rand::random(),
         };
         let (shutdown, clock) = (CancellationToken::new(), Arc::new(HostClock));
         let watched: Arc<dyn Journal> = Arc::clone(&journal) as _;
