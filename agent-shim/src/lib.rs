@@ -96,7 +96,7 @@ pub use squall_shim_core as core;
 mod hold;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
-#[cfg(all(test, any(feature = "rmcp", feature = "tower")))]
+#[cfg(test)]
 mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;

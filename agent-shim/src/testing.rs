@@ -1,4 +1,7 @@
-//! A session of this process alone, for the adapters' tests.
+//! A session of this process alone, or of a coordinator in a test's hands: what the tests of all seams share.
+
+mod coordinator;
+mod faults;
 
 use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::{
@@ -9,6 +12,8 @@ use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::target::{Probability, Selector};
 
 use crate::Shim;
+pub(crate) use coordinator::{Coordinator, plan, planner};
+pub(crate) use faults::{Met, Row, assert_rows, every_fault_that_holds};
 
 /// A delay that no test waits for: it ends when the session is stopped.
 pub(crate) const FOREVER_MS: u64 = 60_000;

@@ -2,198 +2,23 @@
 
 use std::time::Instant;
 
-use squall_proto::subject::TenantSubject;
 use squall_proto::vocabulary::fault::{
     Behavior, Delay, ErrorCodes, Fault, Latency, UncooperativeAgent,
 };
-use squall_proto::vocabulary::id::{AppendId, Environment, LogId, SessionId};
-use squall_proto::vocabulary::message::{
-    Command, Evidence, Grant, GrantRef, GrantScope, Inert, Renewed, Reply, Request, Welcome,
-};
-use squall_proto::vocabulary::plan::{AbortEpoch, Plan, PlanSession, PlanVersion};
-use squall_proto::vocabulary::session::{ExperimentDraft, SafetyDraft, SessionDraft};
 use squall_proto::vocabulary::session::{FaultDraft, LatencyDraft, UncooperativeDraft};
 use squall_proto::vocabulary::target::{Probability, Selector};
-use squall_proto::wire::{decode_evidence, decode_request, encode_command, encode_reply};
 use squall_shim_core::RequestKey;
 
 use super::*;
-use crate::pipe::{Far, pipe};
+use crate::pipe::pipe;
+use crate::testing::{Coordinator, plan, planner};
 
-/// Nothing in a test takes this long.
-const LONG: Duration = Duration::from_secs(20);
-
-fn key() -> SessionKey {
-    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("s").unwrap() }
-}
-
-fn planner() -> AgentName {
-    AgentName::new("planner").unwrap()
-}
+mod every_fault;
 
 fn slow(ms: u64) -> FaultDraft {
     FaultDraft {
         latency: Some(LatencyDraft { fixed_ms: Some(ms), ..LatencyDraft::default() }),
         ..FaultDraft::default()
-    }
-}
-
-fn version() -> PlanVersion {
-    PlanVersion { log: LogId::new("log").unwrap(), sequence: 5 }
-}
-
-fn plan(fault: FaultDraft, strictness: &str) -> Plan {
-    let draft = SessionDraft {
-        experiments: vec![ExperimentDraft { fault, ..ExperimentDraft::default() }],
-        safety: SafetyDraft {
-            max_affected_requests: Some(100),
-            strictness: Some(strictness.to_owned()),
-            ..SafetyDraft::default()
-        },
-        ..SessionDraft::default()
-    };
-    let session = PlanSession {
-        key: key(),
-        spec: Arc::new(draft.validate().unwrap()),
-        seed: 1,
-        running: true,
-        age: Duration::ZERO,
-        remaining: Duration::from_secs(600),
-        phi0: 1.0,
-        dry: false,
-    };
-    Plan {
-        version: version(),
-        previous: None,
-        page: 0,
-        pages: 1,
-        live: vec![session],
-        ended: vec![],
-    }
-}
-
-/// A coordinator of one shim and one session, that grants whatever is asked for.
-struct Coordinator {
-    far: Far,
-    plan: Plan,
-    permits: u32,
-    answers_asks: bool,
-    answers_renewals: bool,
-    closes: Vec<Close>,
-    inerts: Vec<Inert>,
-    evidence: Vec<Evidence>,
-    payloads: Vec<Vec<u8>>,
-}
-
-impl Coordinator {
-    /// A shim that knows its plan, and its coordinator.
-    fn with(plan: Plan) -> (Shim, Self) {
-        Self::and(plan, |builder| builder)
-    }
-
-    fn and(plan: Plan, more: impl FnOnce(Builder) -> Builder) -> (Shim, Self) {
-        let (pipe, far) = pipe();
-        let environment = Environment::new("ci").unwrap();
-        let builder = Shim::builder(TenantId::new("acme").unwrap(), ShimId::new("shim-1").unwrap());
-        let shim = more(builder.policy(Policy::all(environment)).pipe(pipe)).start().unwrap();
-        let mut coordinator = Self {
-            far,
-            plan,
-            permits: 10,
-            answers_asks: true,
-            answers_renewals: true,
-            closes: vec![],
-            inerts: vec![],
-            evidence: vec![],
-            payloads: vec![],
-        };
-        coordinator.far.connect();
-        coordinator.until("the plan is installed", |_| {
-            shim.status().link.is_some_and(|link| !link.sessions.is_empty())
-        });
-        (shim, coordinator)
-    }
-
-    /// Answers everything until `done`.
-    fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let start = Instant::now();
-        while !done(self) {
-            assert!(start.elapsed() < LONG, "waited in vain until {what}");
-            self.work();
-            std::thread::yield_now();
-        }
-    }
-
-    fn work(&mut self) {
-        while let Some(sent) = self.far.try_sent() {
-            self.payloads.push(sent.payload.clone());
-            match (sent.subject, sent.reply) {
-                (TenantSubject::Ask { .. }, Some(to)) => {
-                    let request = decode_request(&sent.payload).unwrap();
-                    if let Some(reply) = self.reply(request) {
-                        self.far.reply(to, Some(encode_reply(&reply)));
-                    }
-                }
-                (TenantSubject::Evidence { .. }, None) => {
-                    self.evidence.push(decode_evidence(&sent.payload).unwrap());
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn reply(&mut self, request: Request) -> Option<Reply> {
-        let remaining = Duration::from_secs(3);
-        Some(match request {
-            Request::Hello(_) => {
-                Reply::Welcome(Welcome { log: version().log, recorded_aborts: vec![] })
-            }
-            Request::Sync(_) => Reply::Plan(self.plan.clone()),
-            Request::Ask(_) if !self.answers_asks => return None,
-            Request::Ask(ask) => Reply::Grant(Grant {
-                incarnation: ask.incarnation,
-                grant: GrantRef { session: ask.session, req_no: ask.req_no },
-                permits: self.permits.min(ask.want),
-                scope: GrantScope::default(),
-                echo_sent: Some(ask.sent),
-                remaining,
-                stop_version: 0,
-            }),
-            Request::Renew(_) if !self.answers_renewals => return None,
-            Request::Renew(renew) => {
-                Reply::Renewed(Renewed { echo_sent: renew.sent, remaining, stop_version: 0 })
-            }
-            Request::Close(close) => {
-                self.closes.push(close.clone());
-                Reply::Closed(close.grant)
-            }
-            Request::Inert(inert) => {
-                self.inerts.push(inert.clone());
-                Reply::InertNoted(inert.session)
-            }
-        })
-    }
-
-    fn command(&self, command: &Command) {
-        self.far.command(encode_command(command));
-    }
-
-    fn abort(&self) {
-        let epoch = AbortEpoch::Pushed(AppendId([3; 16]));
-        self.command(&Command::Abort { session: key(), epoch });
-    }
-
-    /// Calls until one is injected.
-    fn injected(&mut self, shim: &Shim, site: &Site) -> Directive {
-        let mut found = None;
-        let mut calls = 0_u64;
-        self.until("a call is injected", |_| {
-            calls += 1;
-            let request = RequestKey::of_bytes(&calls.to_le_bytes());
-            found = shim.decide_blocking(site, &Call { request, trace: None });
-            found.is_some()
-        });
-        found.unwrap()
     }
 }
 
@@ -216,10 +41,7 @@ fn a_shim_asks_injects_reports_and_gives_back() {
     let held = shim.delay_blocking(&mut directive);
     assert!(held >= Duration::from_millis(5));
     directive.applied(&any_call(), held);
-    coordinator.until("the injection is reported", |coordinator| {
-        let rows = coordinator.evidence.iter().flat_map(|evidence| &evidence.rows);
-        rows.map(|row| row.counts.applied).max() == Some(1)
-    });
+    coordinator.until("the injection is reported", Coordinator::heard_of_an_injection);
     coordinator.until("the rest is given back", |coordinator| !coordinator.closes.is_empty());
     assert_eq!(coordinator.closes[0].used, 1);
 }
@@ -284,8 +106,8 @@ fn a_claim_gets_its_permit_while_it_waits_and_passes_without_one() {
     assert!(start.elapsed() < Duration::from_secs(2), "claimed for {:?}", start.elapsed());
 }
 
-#[test]
-fn an_uncooperative_agent_answers_otherwise_and_its_words_never_leave_the_process() {
+#[tokio::test]
+async fn an_uncooperative_agent_answers_otherwise_and_its_words_never_leave_the_process() {
     let fault = FaultDraft {
         uncooperative_agent: Some(UncooperativeDraft {
             behaviors: Some(vec!["refuse".to_owned()]),
@@ -295,24 +117,18 @@ fn an_uncooperative_agent_answers_otherwise_and_its_words_never_leave_the_proces
         ..FaultDraft::default()
     };
     let (shim, mut coordinator) = Coordinator::with(plan(fault, "strict"));
-    let secret = "SECRET the customer's password is hunter2 SECRET";
+    let secret = "SECRET: the customer's password";
     let mut refused = false;
     let mut n = 0_u64;
-    coordinator.until("an answer is refused", |_| {
+    let answer = async || {
         n += 1;
         let request = RequestKey::of(&format!("{secret} {n}"));
         let call = Call { request, trace: None };
         refused |= shim.answer_blocking(&planner(), &call, secret.to_owned()) != secret;
-        refused
-    });
-    shim.shut_down();
-    coordinator.work();
-    assert!(!coordinator.closes.is_empty(), "what was left went back at the end");
-    let leaks = |payload: &Vec<u8>| {
-        payload.windows(6).any(|window| window == b"SECRET" || window == b"hunter")
     };
-    assert!(coordinator.payloads.len() > 4);
-    assert!(!coordinator.payloads.iter().any(leaks), "an answer was in a message");
+    coordinator.until_reported(answer).await;
+    assert!(refused);
+    coordinator.assert_never_heard(&shim, "SECRET");
 }
 
 #[test]
@@ -359,7 +175,7 @@ fn the_owner_s_kill_switch_ends_what_runs() {
     assert!(shim.decide_blocking(&site, &any_call()).is_none());
 }
 
-fn local(fault: Fault, max_affected: u32) -> Shim {
+fn limited(fault: Fault, max_affected: u32) -> Shim {
     let experiment = Experiment {
         name: ExperimentName::new("e").unwrap(),
         fault,
@@ -379,7 +195,7 @@ fn inject(shim: &Shim, site: &Site, request: &str) -> bool {
 
 #[test]
 fn a_local_shim_affects_as_many_calls_as_it_may_and_starts_again() {
-    let shim = local(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 2);
+    let shim = limited(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 2);
     let site = site(&shim);
     let affected = |shim: &Shim| (0..5).filter(|n| inject(shim, &site, &n.to_string())).count();
     assert_eq!(affected(&shim), 2);
@@ -391,7 +207,7 @@ fn a_local_shim_affects_as_many_calls_as_it_may_and_starts_again() {
 
 #[test]
 fn a_local_delay_takes_its_time_without_a_host_runtime() {
-    let shim = local(Fault::Latency(Latency { delay: Delay::Fixed { ms: 30 } }), 1);
+    let shim = limited(Fault::Latency(Latency { delay: Delay::Fixed { ms: 30 } }), 1);
     let site = site(&shim);
     let start = Instant::now();
     assert!(inject(&shim, &site, "r"));
@@ -406,7 +222,7 @@ fn a_local_agent_refuses() {
         keep: 0.5,
         delay: Delay::Fixed { ms: 0 },
     };
-    let shim = local(Fault::UncooperativeAgent(fault), 1);
+    let shim = limited(Fault::UncooperativeAgent(fault), 1);
     let answer = || futures::executor::block_on(shim.answer(&planner(), "Paris".to_owned()));
     assert_eq!(answer(), "No.");
     assert_eq!(answer(), "Paris");
@@ -432,7 +248,7 @@ fn forked(child: impl FnOnce() -> i32) -> i32 {
 
 #[test]
 fn a_forked_child_injects_nothing_until_it_starts_again_with_another_life() {
-    let shim = local(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 3);
+    let shim = limited(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 3);
     let site = site(&shim);
     assert!(inject(&shim, &site, "parent"));
     let life = shim.registry().incarnation();

@@ -5,18 +5,18 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::testing::{FOREVER_MS, counts, latency, local, malformed, running, unavailable, until};
+use crate::testing::{FOREVER_MS, counts, latency, local, malformed, planner, running, until};
 use ::tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use squall_proto::vocabulary::fault::{
-    Behavior, ContextTruncation, Damage, Delay, ErrorCodes, Fault, LostPart, TruncationUnit,
-    Unavailability, UncooperativeAgent,
+    ContextTruncation, Damage, ErrorCodes, Fault, LostPart, TruncationUnit,
 };
-use squall_proto::vocabulary::named::Named as _;
 
+mod every_fault;
 mod stops;
+mod wire;
 
 type Text = Request<Full<Bytes>>;
 
@@ -61,10 +61,12 @@ struct Got {
 
 impl Client {
     fn with(faults: &[(Fault, &[&str])], p: f64, point: Point) -> Self {
-        let shim = local(faults, p);
-        let agent = AgentName::new("planner").unwrap();
+        Self::over(local(faults, p), point)
+    }
+
+    fn over(shim: Shim, point: Point) -> Self {
         let tool = ToolName::new("search").unwrap();
-        let layer = ChaosLayer::new(&shim, agent, tool, point);
+        let layer = ChaosLayer::new(&shim, planner(), tool, point);
         Self { backend: Arc::new(Backend { seen: Mutex::default(), gate: None }), layer, shim }
     }
 
@@ -154,28 +156,6 @@ async fn a_failing_backend_answers_with_its_status_and_json_and_is_never_asked()
 }
 
 #[tokio::test]
-async fn an_unavailable_tool_fails_in_the_way_of_its_mode_and_is_never_asked() {
-    for mode in Unavailability::ALL.iter().copied() {
-        let client = Client::of(unavailable(mode, 5));
-        let got = client.send(json_request(&hello())).await;
-        match (mode, got) {
-            (Unavailability::Disconnect, Err(error)) => {
-                let error = error.downcast_ref::<io::Error>().expect("another error");
-                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-            }
-            (Unavailability::NotFound, Ok(got)) => assert_eq!(got.status, StatusCode::NOT_FOUND),
-            (Unavailability::Error, Ok(got)) => assert!(got.status.is_server_error()),
-            (Unavailability::Timeout, Ok(got)) => {
-                assert!(got.status == 504 || got.status == 408, "{}", got.status);
-            }
-            (mode, got) => panic!("{mode:?}: {:?}", got.map(|got| got.status)),
-        }
-        assert_eq!(client.seen(), Vec::<Bytes>::new(), "{mode:?}");
-        client.assert_counts(1, 0);
-    }
-}
-
-#[tokio::test]
 async fn a_cut_request_reaches_the_service_with_a_true_length() {
     let client = Client::of(truncated());
     client.send(json_request(&hello())).await.unwrap();
@@ -184,41 +164,6 @@ async fn a_cut_request_reaches_the_service_with_a_true_length() {
     assert_eq!(seen["query"], "01234");
     assert_eq!(seen["limit"], 10, "only text is cut");
     assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
-    client.assert_counts(1, 0);
-}
-
-#[tokio::test]
-async fn a_plain_text_is_cut_as_a_text() {
-    let client = Client::of(truncated());
-    client.send(request("text/plain", "0123456789".into())).await.unwrap();
-    assert_eq!(client.seen(), ["01234"]);
-    client.assert_counts(1, 0);
-}
-
-#[tokio::test]
-async fn every_kind_of_damage_reaches_the_client_with_a_true_length() {
-    for mode in Damage::ALL.iter().copied() {
-        let client = Client::of(malformed(mode));
-        let whole = json!({ "city": "Zürich", "days": [1, 2, 3], "open": true, "note": "closed" });
-        let got = client.send(json_request(&whole)).await.unwrap();
-        assert_ne!(got.body, whole.to_string(), "{mode:?}");
-        assert_eq!(got.headers[header::CONTENT_LENGTH], got.body.len().to_string(), "{mode:?}");
-        assert_eq!(client.seen(), [whole.to_string()], "{mode:?}");
-        client.assert_counts(1, 0);
-    }
-}
-
-#[tokio::test]
-async fn a_peer_agent_behind_http_can_refuse() {
-    let fault = Fault::UncooperativeAgent(UncooperativeAgent {
-        behaviors: vec![Behavior::Refuse],
-        texts: vec!["I would rather not.".into()],
-        keep: 0.5,
-        delay: Delay::Fixed { ms: 1 },
-    });
-    let client = Client::with(&[(fault, &[])], 1.0, Point::Agent);
-    let got = client.send(request("text/plain", "a finding".into())).await.unwrap();
-    assert_eq!((got.status, &got.body[..]), (StatusCode::OK, &b"I would rather not."[..]));
     client.assert_counts(1, 0);
 }
 
