@@ -87,7 +87,7 @@ async fn every_fault_reaches_the_client_as_its_row_says_or_not_at_all() {
         assert_rows(&case.seam().await, clean, case.rows, async |fault| {
             let pair = case.pair(&[(fault, &[])]).await;
             let got = case.call(&pair).await;
-            assert_eq!(pair.client.is_closed(), got == "TransportClosed");
+            assert!(!pair.client.is_closed() || got == "TransportClosed", "{got}");
             let counts = counts(&pair.shim);
             let counts = (counts.applied, counts.not_applicable);
             Met { sent: case.sent(&pair), got, counts }
