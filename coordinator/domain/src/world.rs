@@ -136,6 +136,7 @@ impl World {
         hash: Hash,
         applied: &mut Applied,
     ) {
+        self.make_way(key, record, applied);
         let was_damaged = self.sessions.get(key).is_some_and(|session| session.damage.is_some());
         match self.sessions.get_mut(key) {
             Some(session) => session.evolve(sequence, record, hash),
@@ -159,6 +160,18 @@ impl World {
             self.stopped(sequence, tenants, applied);
         } else if changes {
             self.changed(sequence, tenants, applied);
+        }
+    }
+
+    /// A name is used again whose session the log has forgotten and this fold not yet: when it looks depends on where it
+    /// began, and the fold of what the log still has must not.
+    fn make_way(&mut self, key: &SessionKey, record: &Record<Event>, applied: &mut Applied) {
+        let creates =
+            record.events.first().is_some_and(|first| matches!(first.event, Event::Created { .. }));
+        let forgotten = |old: &Session| old.is_over() && self.time.since(old.stored) >= LOG_KEEPS;
+        if creates && self.sessions.get(key).is_some_and(forgotten) {
+            self.sessions.remove(key);
+            applied.forgotten.push(key.clone());
         }
     }
 

@@ -198,8 +198,21 @@ impl Engine {
         match failure {
             AppendFailure::Conflict => self.lose(now, place, None),
             AppendFailure::Unclear(why) => self.lose(now, place, Some(why)),
-            AppendFailure::Full(text) => self.refuse_all(place, &OrderError::LogFull(text)),
-            AppendFailure::Refused(text) => self.refuse_all(place, &OrderError::Unavailable(text)),
+            AppendFailure::Full(text) => {
+                self.refuse_all(place, &OrderError::LogFull(text.clone()));
+                self.keep_trying(now, place, text);
+            }
+            AppendFailure::Refused(text) => {
+                self.refuse_all(place, &OrderError::Unavailable(text.clone()));
+                self.keep_trying(now, place, text);
+            }
+        }
+    }
+
+    /// A stop whose client was told that it is recorded as soon as the log answers is tried until it is.
+    fn keep_trying(&mut self, now: Now, place: &Place, why: String) {
+        if self.desks.get(place).is_some_and(|desk| !desk.jobs.is_empty()) {
+            self.lose(now, place, Some(why));
         }
     }
 
@@ -211,11 +224,14 @@ impl Engine {
         self.send_barrier(now);
     }
 
-    /// Nothing can be written here now: nobody waits for what won't happen.
+    /// Nothing can be written here now: nobody waits for what won't happen. Stops that nobody waits for any more stay.
     fn refuse_all(&mut self, place: &Place, error: &OrderError) {
         let Some(desk) = self.desks.get_mut(place) else { return };
         desk.flight = None;
-        for job in std::mem::take(&mut desk.jobs) {
+        let (kept, refused): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(&mut desk.jobs).into_iter().partition(|job| job.told);
+        desk.jobs = kept;
+        for job in refused {
             match job.work {
                 Work::Order(..) => self.ordered(&job, Err(error.clone())),
                 Work::Ask(..) | Work::Close(..) | Work::Inert(..) => {

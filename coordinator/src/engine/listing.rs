@@ -38,7 +38,9 @@ impl Listing {
         world: &World,
     ) {
         if !applied.forgotten.is_empty() {
-            self.by_age.retain(|_, key| world.session(key).is_some());
+            self.by_age.retain(|sequence, key| {
+                world.session(key).is_some_and(|session| session.created.sequence == *sequence)
+            });
             self.by_request.retain(|_, key| world.session(key).is_some());
         }
         let Entry::Session(key, record) = entry else { return };

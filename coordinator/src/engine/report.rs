@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use squall_domain::world::World;
-use squall_proto::vocabulary::id::{SessionKey, ShimId, TenantId};
+use squall_proto::vocabulary::id::{Holder, SessionKey, ShimId, TenantId};
 use squall_proto::vocabulary::message::{Hello, Renew, Renewed, Reply, StickyAbort, Welcome};
 use squall_proto::vocabulary::time::BootNanos;
 
@@ -32,11 +32,10 @@ struct Report {
     open: Vec<SessionKey>,
 }
 
-/// Who reports. A shim has one report of each kind that waits, the newest: it waits for the answer to no other.
+/// Who reports. A process has one report of each kind that waits, the newest: it waits for the answer to no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Reporter {
-    tenant: TenantId,
-    shim: ShimId,
+    holder: Holder,
     renews: bool,
 }
 
@@ -61,7 +60,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// A report waits; the older one of the same shim, which it replaces, comes back.
+    /// A report waits; the older one of the same process, which it replaces, comes back.
     fn wait(&mut self, report: Report) -> Option<Report> {
         let replaced = self.newest.get(&report.from).copied().and_then(|older| self.take(older));
         let number = self.next;
@@ -127,12 +126,13 @@ impl Engine {
         hello: Hello,
     ) {
         let sticky = hello.sticky_aborts.clone();
+        let incarnation = hello.incarnation;
         self.fleet.hello(tenant.clone(), shim.clone(), hello, now.boot);
         let open = self.open(now, &tenant, &sticky);
         if open.is_empty() {
             return self.answer(token, self.welcome(sticky));
         }
-        let from = Reporter { tenant, shim, renews: false };
+        let from = Reporter { holder: Holder { tenant, shim, incarnation }, renews: false };
         self.wait(Report { token, since: now.boot, from, says: Says::Hello(sticky), open });
     }
 
@@ -150,7 +150,8 @@ impl Engine {
         {
             return self.answer(token, self.renewed(&tenant, renew.sent, remaining));
         }
-        let from = Reporter { tenant, shim, renews: true };
+        let incarnation = renew.incarnation;
+        let from = Reporter { holder: Holder { tenant, shim, incarnation }, renews: true };
         self.wait(Report { token, since: now.boot, from, says: Says::Renew(renew.sent), open });
     }
 
@@ -175,7 +176,7 @@ impl Engine {
             return self.unavailable(report.token, "too many shims report at once", 2000);
         }
         if let Some(older) = self.reports.wait(report) {
-            self.unavailable(older.token, "the shim reported anew", 500);
+            self.unavailable(older.token, "the process reported anew", 500);
         }
     }
 
@@ -199,7 +200,7 @@ impl Engine {
         for Report { token, from, says, .. } in self.reports.take_settled() {
             let reply = match says {
                 Says::Hello(sticky) => self.welcome(sticky),
-                Says::Renew(sent) => self.renewed(&from.tenant, sent, remaining),
+                Says::Renew(sent) => self.renewed(&from.holder.tenant, sent, remaining),
             };
             self.answer(token, reply);
         }

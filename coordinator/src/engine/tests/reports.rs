@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use squall_domain::session::{ClientCommand, Phase};
 use squall_proto::vocabulary::limits::LEASE_TTL;
-use squall_proto::vocabulary::message::{Reply, Request};
+use squall_proto::vocabulary::message::{Hello, Reply, Request};
 
-use super::bench::{Bench, Fate, reporting, spec};
+use super::bench::{Bench, Fate, incarnation, reporting, spec};
 
 /// Another session that runs.
 fn start(bench: &mut Bench, session: &str) {
@@ -39,7 +39,7 @@ fn a_report_waits_for_all_sessions_that_it_names() {
 }
 
 #[test]
-fn the_newer_report_of_a_shim_takes_the_place_of_the_older_one() {
+fn the_newer_report_of_a_process_takes_the_place_of_the_older_one() {
     let mut bench = Bench::running(10);
     bench.fate(Fate::Hold);
     let older = bench.hello_with_abort("shim-9");
@@ -48,6 +48,19 @@ fn the_newer_report_of_a_shim_takes_the_place_of_the_older_one() {
     assert!(matches!(bench.reply(older), Some(Reply::Unavailable(_))));
     bench.fate(Fate::Commit);
     for token in [other, newer] {
+        assert!(matches!(bench.reply(token), Some(Reply::Welcome(_))));
+    }
+}
+
+#[test]
+fn processes_of_one_name_wait_beside_each_other() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Hold);
+    let first = bench.hello_with_abort("shim-9");
+    let hello = Hello { incarnation: incarnation("shim-8"), ..reporting("shim-9", &["main"]) };
+    let second = bench.send(0, "shim-9", Request::Hello(hello));
+    bench.fate(Fate::Commit);
+    for token in [first, second] {
         assert!(matches!(bench.reply(token), Some(Reply::Welcome(_))));
     }
 }

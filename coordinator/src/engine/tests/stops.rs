@@ -205,6 +205,21 @@ fn who_was_never_granted_anything_has_nothing_to_confirm_and_does_not_wait() {
 }
 
 #[test]
+fn a_stop_whose_client_was_told_that_it_will_be_recorded_outlasts_a_full_log() {
+    let mut bench = Bench::running(10);
+    bench.fate(Fate::Lose);
+    let token = bench.abort();
+    bench.pass(Duration::from_secs(9));
+    let Some(Err(OrderError::Pushed(_))) = bench.ordered(token) else { panic!("no time-out") };
+    bench.fate(Fate::Full);
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.session().phase, Phase::Running, "it was recorded in a full log");
+    bench.fate(Fate::Commit);
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.session().phase, Phase::Aborted);
+}
+
+#[test]
 fn who_is_told_that_the_log_did_not_answer_is_told_what_it_said_instead() {
     let mut bench = Bench::running(10);
     bench.fate(Fate::Lose);

@@ -57,6 +57,25 @@ fn a_late_record_keeps_its_session_for_another_month() {
 }
 
 #[test]
+fn a_name_is_used_again_by_who_looked_just_before_its_session_expired_too() {
+    let mut scenario = running().and([ended(Ending::Exhausted)]);
+    let expires = month_after(&scenario);
+    scenario.pass(UnixMillis(expires.0 - 1));
+    assert_eq!(scenario.world.session_count(), 1);
+    // A replica that began later knows nothing of the name, and made it anew.
+    let event = Event::Created { spec: strict(50), seed: 2, digest: [2; 32] };
+    let mut record = scenario.record(vec![crate::event::Recorded { command: None, event }]);
+    record.previous = Default::default();
+    record.totals = Default::default();
+    let sequence = scenario.world.applied + 1;
+    let entry = super::Entry::Session(scenario.key.clone(), record);
+    let applied = scenario.world.apply(sequence, expires, &entry, super::hash(sequence));
+    assert_eq!(applied.forgotten, [scenario.key.clone()]);
+    assert_eq!((scenario.session().phase, &scenario.session().damage), (Phase::Draft, &None));
+    assert_eq!(scenario.session().created.sequence, sequence);
+}
+
+#[test]
 fn a_clock_that_goes_back_forgets_nothing_twice_and_moves_no_time() {
     let mut scenario = running().and([ended(Ending::Exhausted)]);
     let later = month_after(&scenario);
