@@ -3,6 +3,9 @@
 mod coordinator;
 mod faults;
 
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
 use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::fault::{
     Damage, Delay, Fault, Latency, MalformedOutput, ToolUnavailable, Unavailability,
@@ -14,6 +17,9 @@ use squall_proto::vocabulary::target::{Probability, Selector};
 use crate::Shim;
 pub(crate) use coordinator::{Coordinator, plan, planner};
 pub(crate) use faults::{Met, Row, assert_rows, every_fault_that_holds};
+
+/// Nothing in a test takes this long.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// A delay that no test waits for: it ends when the session is stopped.
 pub(crate) const FOREVER_MS: u64 = 60_000;
@@ -57,9 +63,14 @@ pub(crate) fn running(shim: &Shim) -> u32 {
     shim.registry().sessions().iter().map(|live| live.wallet().running()).sum()
 }
 
-/// Waits until `is` so; the test's own limit is its patience.
-pub(crate) async fn until(is: impl Fn() -> bool) {
-    while !is() {
-        tokio::task::yield_now().await;
+/// Waits until `is` so. What never comes to be so fails where it is waited for.
+#[track_caller]
+pub(crate) fn until(is: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let (at, start) = (Location::caller(), Instant::now());
+    async move {
+        while !is() {
+            assert!(start.elapsed() < LONG, "waited in vain at {at}");
+            tokio::task::yield_now().await;
+        }
     }
 }

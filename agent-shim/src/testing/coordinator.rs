@@ -15,11 +15,9 @@ use squall_proto::vocabulary::session::{ExperimentDraft, FaultDraft, SafetyDraft
 use squall_proto::wire::{decode_evidence, decode_request, encode_command, encode_reply};
 use squall_shim_core::{Call, Directive, Policy, RequestKey, Site};
 
+use super::LONG;
 use crate::pipe::{Far, pipe};
 use crate::{Builder, Shim};
-
-/// Nothing in a test takes this long.
-const LONG: Duration = Duration::from_secs(20);
 
 fn key() -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("s").unwrap() }

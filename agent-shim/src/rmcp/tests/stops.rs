@@ -1,8 +1,10 @@
 //! A stop, or a host that gives up, while a call waits for the client's loop.
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf};
+use tokio::time::timeout;
 
 use super::*;
+use crate::testing::LONG;
 
 /// A transport without a client behind it: the test is the client's loop.
 struct Bare {
@@ -37,13 +39,15 @@ impl Bare {
 
     /// What the server saw, with the client's loop running.
     async fn heard(&mut self) -> Value {
-        tokio::select! {
-            biased; // What the server hears by another way must not end this before the loop ran.
-            got = self.transport.receive() => panic!("the client was given {got:?}"),
-            line = self.server.next_line() => {
-                serde_json::from_str(&line.unwrap().unwrap()).unwrap()
+        let line = async {
+            tokio::select! {
+                biased; // What the server hears by another way must not end this before the loop ran.
+                got = self.transport.receive() => panic!("the client was given {got:?}"),
+                line = self.server.next_line() => line.unwrap().unwrap(),
             }
-        }
+        };
+        let line = timeout(LONG, line).await.expect("the server heard nothing");
+        serde_json::from_str(&line).unwrap()
     }
 
     #[track_caller]
