@@ -92,6 +92,15 @@ impl Place {
         ensure!(ended.success(), "`{line}` ended with {ended}");
         Ok(())
     }
+
+    /// How many calls the report says were affected: a slow machine alone makes an answer late, too.
+    async fn applied(&self, report: &str) -> Result<u64> {
+        let [_, _, tenant] = exports()?;
+        let mut command = self.shell(&format!("{tenant} && {report} --output json"));
+        let output = timeout(PATIENCE, command.stdout(Stdio::piped()).output()).await??;
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        Ok(report["applied"].as_str().context("no count")?.parse()?)
+    }
 }
 
 /// The second terminal.
@@ -162,6 +171,7 @@ async fn the_first_session_of_the_readme_works_and_its_fault_reaches_the_agent()
     // Who watches sees it end.
     tokio::try_join!(place.squall(watch), stop)?;
     place.squall(report).await?;
+    ensure!(place.applied(report).await? > 0, "no fault was applied");
     agent.end().await?;
     end(servers).await.context("squall dev")
 }

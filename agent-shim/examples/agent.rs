@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
         eprintln!("chaos is off: {error}");
         Shim::off()
     });
-    let chaos = if shim.status().enabled { "on" } else { "off: SQUALL_ENABLED is not true" };
+    let chaos = if shim.status().enabled { "on" } else { "off (SQUALL_ENABLED=true opts in)" };
     println!("{AGENT} is at work; chaos is {chaos}");
     let ended = tokio::select! {
         ended = work(&shim) => ended,

@@ -27,6 +27,8 @@ const FREEZE_AFTER: u64 = 22;
 const ABORT_AFTER: u64 = 30;
 /// Applied faults after which it is aborted in any case: a session that has spent its budget ends by itself.
 const ABORT_AT_LAST: u64 = 48;
+/// How long a delay to cut is waited for: four begin on average while the budget lasts, and none once it is spent.
+const CUT_WITHIN: Duration = Duration::from_secs(15);
 /// Tries to freeze an agent while it holds a permit; it may use it in the moment before.
 const FREEZE_TRIES: usize = 40;
 /// Time for which the agents go on working after the stop was proven: anything injected now would show.
@@ -121,7 +123,8 @@ impl Play<'_> {
     /// Waits for a moment in which the abort cuts a delay short, and one that has lasted long enough to be seen. While
     /// none comes the budget is spent; at last a quiet moment has to do.
     async fn moment_to_abort(&mut self) -> Result<()> {
-        while applied(&self.operator.session().await?) < ABORT_AT_LAST {
+        let until = Instant::now() + CUT_WITHIN;
+        while Instant::now() < until && applied(&self.operator.session().await?) < ABORT_AT_LAST {
             let open = self.watch.open_since(&self.operator.delayed_tools(), None)?;
             let now = now_ns();
             if is_worth_cutting(open.into_iter().map(|since_ns| now.saturating_sub(since_ns))) {
