@@ -16,6 +16,7 @@ use squall_proto::vocabulary::time::BootNanos;
 
 use self::obstacle::{can_apply, why_not};
 use super::view::ShimView;
+use crate::seldom::Seldom;
 
 /// Most shims that are kept in mind: what one coordinator is built for, twice.
 const SHIMS_MAX: usize = 200_000;
@@ -39,13 +40,16 @@ struct Member {
 pub(super) struct Fleet {
     members: BTreeMap<Holder, Member>,
     announced: BTreeMap<TenantId, u64>,
+    unlisted: Seldom,
 }
 
 impl Fleet {
     pub(super) fn hello(&mut self, tenant: TenantId, shim: ShimId, hello: Hello, now: BootNanos) {
         let holder = Holder { tenant, shim, incarnation: hello.incarnation };
         if self.members.len() >= SHIMS_MAX && !self.members.contains_key(&holder) {
-            tracing::warn!(limit = SHIMS_MAX, "a shim is not listed: too many are");
+            if let Some(times) = self.unlisted.another(now.since(BootNanos::default())) {
+                tracing::warn!(limit = SHIMS_MAX, times, "a shim is not listed: too many are");
+            }
             return;
         }
         let plan = self.members.get(&holder).and_then(|member| member.plan);

@@ -45,13 +45,15 @@ pub enum Received {
     Alive(ReplicaId),
 }
 
-/// What is dropped of what comes in, whoever sends it, as far as it is told.
+/// What is dropped, whoever causes it, as far as it is told.
 #[derive(Debug, Default)]
 struct Dropped {
     /// What nobody honest sends.
     garbage: seldom::Shared,
-    /// What found no room.
+    /// What came in and found no room.
     overload: seldom::Shared,
+    /// What goes out and found none.
+    outgoing: seldom::Shared,
 }
 
 /// Why the bus could not be opened.
@@ -159,7 +161,7 @@ impl Bus {
 
     /// Answers a request.
     pub fn reply(&self, to: ReplyTo, reply: &Reply) {
-        send(&self.replies, to, wire::encode_reply(reply));
+        self.send(&self.replies, to, wire::encode_reply(reply));
     }
 
     /// Tells all shims of a tenant, or one of them.
@@ -171,13 +173,30 @@ impl Bus {
             Lane::Urgent => &self.urgent,
             Lane::Bulk => &self.bulk,
         };
-        send(lane, subject.into(), wire::encode_command(command));
+        self.send(lane, subject.into(), wire::encode_command(command));
     }
 
     /// Says that this replica lives.
     pub fn alive(&self) {
         let subject = Subject::Alive { replica: self.replica.clone() }.to_string();
-        send(&self.urgent, subject.into(), Vec::new());
+        self.send(&self.urgent, subject.into(), Vec::new());
+    }
+
+    fn send(
+        &self,
+        lane: &mpsc::Sender<(async_nats::Subject, Bytes)>,
+        subject: async_nats::Subject,
+        bytes: Vec<u8>,
+    ) {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            tracing::error!(%subject, bytes = bytes.len(), limit = MESSAGE_BYTES_MAX, "a message is too large to be sent");
+            return;
+        }
+        if lane.try_send((subject, bytes.into())).is_err()
+            && let Some(messages) = self.dropped.outgoing.another()
+        {
+            tracing::warn!(messages, "dropped messages: their connection is overloaded");
+        }
     }
 }
 
@@ -245,20 +264,6 @@ fn decode(
         tracing::warn!(messages, %tenant, newest = %subject, %why, "dropped what is no request");
     }
     None
-}
-
-fn send(
-    lane: &mpsc::Sender<(async_nats::Subject, Bytes)>,
-    subject: async_nats::Subject,
-    bytes: Vec<u8>,
-) {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        tracing::error!(%subject, bytes = bytes.len(), limit = MESSAGE_BYTES_MAX, "a message is too large to be sent");
-        return;
-    }
-    if lane.try_send((subject, bytes.into())).is_err() {
-        tracing::warn!("a message was dropped: its connection is overloaded");
-    }
 }
 
 /// One task for each connection: a slow server holds up what stands behind it, and never the loop.
