@@ -9,7 +9,7 @@
 //! | it is held | the send waits in the host's runtime; other messages overtake it | once it was held |
 //! | it fails | the failure is handed to the client as the server's answer; the server never sees the call | when the client takes it |
 //! | the connection breaks | the client's stream ends, as if the server had gone; the server never sees the call | when the client sees the end |
-//! | its input is changed | only `arguments` change; id, name and `_meta` stay | when the changed request was sent |
+//! | its input is changed | only `arguments` change; id, name and `_meta` stay | once the changed request left, unless it could not be sent |
 //! | its output is changed | the server's answer is changed, its id stays | when the client takes it |
 //!
 //! A call that the host gives up is not sent any more if it is still held. A session that stops lets every held call
@@ -207,7 +207,7 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
         id: &RequestId,
         state: State,
         message: Tx,
-        changed: Option<Directive>,
+        mut changed: Option<Directive>,
         reply: oneshot::Sender<Leaving<T::Error>>,
     ) {
         if !self.underway.resume(id, state) {
@@ -216,6 +216,12 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
         let mut sending: BoxFuture<'static, _> = Box::pin(self.inner.send(message));
         // Begun here, and not when the host has time for it: a changed call must not wait on its way out.
         let begun = poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await;
+        // From here on it counts, also if the host drops it before it knows how the sending ended.
+        if !matches!(begun, Poll::Ready(Err(_)))
+            && let Some(changed) = &mut changed
+        {
+            changed.engage();
+        }
         if let Poll::Ready(sent) = begun {
             sending = Box::pin(ready(sent));
         }

@@ -7,10 +7,12 @@ use ::rmcp::model::RequestId;
 use futures::future::BoxFuture;
 use squall_shim_core::{Act, Directive, NotApplied, Verdict};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::Tx;
 use super::seat::Caller;
 use crate::Shim;
+use crate::hold::LOOK_EVERY;
 
 /// A call whose turn has come. Only the transport's own loop has the inner transport and hands answers to the client, so
 /// the call goes there, and what happens to it is decided there, in one go.
@@ -53,12 +55,20 @@ impl<E> Detour<E> {
             // A directive that is dropped counts for what it did until then.
             () = given_up.notified() => return Ok(()),
         };
-        // What was nothing but a hold is over, and need not wait for its turn.
-        if matches!(directive.act(), Ok(Act::Proceed)) {
-            directive.applied(&self.caller.call(), held);
-            return self.depart(None, held).await;
+        let unfinished = self.unfinished(directive, held);
+        self.depart(unfinished, held).await
+    }
+
+    /// A directive that has something to do besides the hold. What was nothing else, or was stopped, is over, and need not
+    /// wait for its turn.
+    fn unfinished(&self, directive: Directive, held: Duration) -> Option<Directive> {
+        let is_over = directive.act().map(|act| act == Act::Proceed);
+        match is_over {
+            Ok(false) => return Some(directive),
+            Ok(true) => directive.applied(&self.caller.call(), held),
+            Err(why) => directive.missed(&self.caller.call(), why, held),
         }
-        self.depart(Some(directive), held).await
+        None
     }
 
     /// The directive of a verdict, once a claim has its permit or has waited for it in vain.
@@ -80,8 +90,19 @@ impl<E> Detour<E> {
             return Ok(());
         }
         // Without an answer it was answered in the server's place, or the host gave it up.
-        let Ok(Leaving { sending, changed }) = leaving.await else { return Ok(()) };
-        let sent = sending.await;
+        let Ok(Leaving { mut sending, mut changed }) = leaving.await else { return Ok(()) };
+        let sent = loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => break sent,
+                // What left can't be taken back, so it counts; a server that stopped reading must not keep a stop waiting.
+                () = sleep(LOOK_EVERY), if changed.is_some() => {
+                    if let Some(sent) = changed.take_if(|changed| !changed.is_live()) {
+                        sent.applied(&caller.call(), held);
+                    }
+                }
+            }
+        };
         match (changed, &sent) {
             (Some(directive), Ok(())) => directive.applied(&caller.call(), held),
             (Some(directive), Err(_)) => {

@@ -1,5 +1,6 @@
 //! A stop, or a host that gives up, while a call waits for the client's loop.
 
+use futures::future::poll_immediate;
 use tokio::io::{AsyncBufReadExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
@@ -17,8 +18,13 @@ struct Bare {
 
 impl Bare {
     fn with(fault: Fault) -> Self {
+        Self::through(64 * 1024, fault)
+    }
+
+    /// Of which `bytes` can be on their way to the server.
+    fn through(bytes: usize, fault: Fault) -> Self {
         let shim = local(&[(fault, &[])], 1.0);
-        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (near, far) = tokio::io::duplex(bytes);
         let (read, write) = tokio::io::split(near);
         let agent = AgentName::new("planner").unwrap();
         let inner = AsyncRwTransport::new_client(read, write);
@@ -28,9 +34,7 @@ impl Bare {
 
     /// Sends a call, up to the moment at which it waits for the client's loop.
     async fn call(&mut self) -> tokio::task::JoinHandle<()> {
-        let call = message(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": { "name": "echo", "arguments": { "text": "hello, world" } } }));
-        let sending = self.transport.send(call);
+        let sending = self.transport.send(hello());
         let sending = tokio::spawn(async move { sending.await.unwrap() });
         let departures = self.transport.departures.outside.clone();
         until(|| departures.capacity() < DOOR).await;
@@ -59,6 +63,11 @@ impl Bare {
 
 fn message(message: Value) -> Tx {
     serde_json::from_value(message).unwrap()
+}
+
+fn hello() -> Tx {
+    message(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "echo", "arguments": { "text": "hello, world" } } }))
 }
 
 fn truncated() -> Fault {
@@ -104,6 +113,44 @@ async fn a_call_that_leaves_changed_is_counted_once_it_was_sent() {
     let sending = bare.call().await;
     bare.assert_counts(0, 0);
     assert_eq!(bare.heard().await["params"]["arguments"]["text"], "hello,");
+    sending.await.unwrap();
+    bare.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_call_that_left_changed_is_counted_also_if_the_host_gives_up_before_it_knows() {
+    let mut bare = Bare::with(truncated());
+    let sending = bare.call().await;
+    assert_eq!(bare.heard().await["params"]["arguments"]["text"], "hello,");
+    sending.abort();
+    assert!(sending.await.unwrap_err().is_cancelled());
+    bare.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_stopped_reading_keeps_no_stop_of_a_changed_call_waiting() {
+    let mut bare = Bare::through(16, truncated());
+    let sending = bare.call().await;
+    assert!(poll_immediate(bare.transport.receive()).await.is_none(), "it is on its way");
+    assert_eq!(running(&bare.shim), 1);
+    bare.shim.kill();
+    until(|| running(&bare.shim) == 0).await;
+    bare.assert_counts(1, 0);
+    assert_eq!(bare.heard().await["params"]["arguments"]["text"], "hello,");
+    sending.await.unwrap();
+    bare.assert_counts(1, 0);
+}
+
+#[tokio::test]
+async fn a_hold_that_a_stop_cut_does_not_wait_for_the_clients_loop() {
+    let mut bare = Bare::with(latency(FOREVER_MS));
+    let mut sending = Box::pin(bare.transport.send(hello()));
+    assert!(poll_immediate(&mut sending).await.is_none(), "it is held");
+    let sending = tokio::spawn(async move { sending.await.unwrap() });
+    bare.shim.kill();
+    until(|| running(&bare.shim) == 0).await;
+    bare.assert_counts(1, 0);
+    assert_eq!(bare.heard().await["params"]["arguments"]["text"], "hello, world");
     sending.await.unwrap();
     bare.assert_counts(1, 0);
 }
