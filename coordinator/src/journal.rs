@@ -49,8 +49,9 @@ pub trait Journal: Send + Sync + 'static {
     /// again when its stream had to be made anew. Never ends.
     fn evidence_tail(&self, after: u64) -> BoxStream<'static, TailEvent>;
 
-    /// Sequence of the newest evidence, 0 if there is none.
-    fn last_evidence_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
+    /// Sequence of the log's newest record; 0 if it is empty and always was. May be stale, as in [`LogFacts`]: that the log
+    /// answers is what it shows.
+    fn last_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
 
     /// Keeps `snapshot` in place of an older one. A snapshot that is not newer than the kept one is dropped.
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), SaveError>>;

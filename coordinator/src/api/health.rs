@@ -118,7 +118,7 @@ async fn listen_to(journal: Arc<dyn Journal>, heard: watch::Sender<Instant>) {
             _ = ticks.tick() => {}
             () = heard.closed() => return,
         }
-        let answer = timeout(SILENT_MAX, journal.last_evidence_sequence()).await;
+        let answer = timeout(SILENT_MAX, journal.last_sequence()).await;
         if matches!(answer, Ok(Ok(_))) {
             heard.send_replace(Instant::now());
         }

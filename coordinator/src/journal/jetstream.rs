@@ -19,7 +19,7 @@ use async_nats::jetstream::context::{Context, ContextBuilder};
 use async_nats::jetstream::stream;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
-use squall_proto::subject::{EVIDENCE_STREAM, LOG_STREAM};
+use squall_proto::subject::LOG_STREAM;
 use squall_proto::vocabulary::id::LogId;
 use tokio::time::{Instant, sleep};
 
@@ -248,8 +248,8 @@ impl Journal for JetStream {
         tail::start(evidence_api.clone(), kind, evidence_id.clone(), after)
     }
 
-    fn last_evidence_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
-        let info = stream_info(&self.shared.evidence_api, EVIDENCE_STREAM);
+    fn last_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        let info = stream_info(&self.shared.log_api, LOG_STREAM);
         info.map(|info| Ok(info?.state.last_sequence)).boxed()
     }
 

@@ -324,8 +324,8 @@ impl Journal for Memory {
         Tail::start(self.clone(), Which::Evidence, after)
     }
 
-    fn last_evidence_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
-        std::future::ready(Ok(end_of(&self.state().evidence))).boxed()
+    fn last_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        std::future::ready(Ok(self.state().last_sequence())).boxed()
     }
 
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), SaveError>> {

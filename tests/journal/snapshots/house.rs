@@ -165,8 +165,8 @@ impl Journal for Watched {
         self.inner.evidence_tail(after)
     }
 
-    fn last_evidence_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
-        self.inner.last_evidence_sequence()
+    fn last_sequence(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        self.inner.last_sequence()
     }
 
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), SaveError>> {
