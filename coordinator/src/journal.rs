@@ -157,7 +157,8 @@ pub enum TailEvent {
         /// Sequence of the last record yielded, or of the last in the stream.
         last_sequence: u64,
     },
-    /// Evidence only: nothing could be read for a while. Any other event that follows ends that.
+    /// Evidence only: nothing could be read for a while. The next [`TailEvent::CaughtUp`] ends that; what
+    /// comes before it is old.
     Unreadable {
         /// What came instead.
         why: String,

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use squall::journal::contract::{append, commit, entries, id};
 use squall::journal::jetstream::{JetStream, SCHEMA_KEY, Settings};
 use squall::journal::{Damage, Journal, TailEvent};
@@ -24,7 +26,7 @@ async fn written(backend: &Real, count: u64) -> Arc<dyn Journal> {
 }
 
 /// What ends the tail, after hints.
-async fn end_of(mut tail: futures::stream::BoxStream<'static, TailEvent>) -> Damage {
+async fn end_of(mut tail: BoxStream<'static, TailEvent>) -> Damage {
     let end = async {
         while let Some(event) = tail.next().await {
             if let TailEvent::Damaged { why } = event {
@@ -220,4 +222,69 @@ async fn evidence_that_cannot_be_read_for_long_is_said_to_be_so_and_read_once_it
     api.delete_stream("OTHER").await.unwrap();
     let event = tokio::time::timeout(BELIEF, tail.next()).await.unwrap();
     assert_eq!(event, Some(TailEvent::CaughtUp { last_sequence: 0 }));
+}
+
+#[tokio::test]
+async fn evidence_that_answers_and_gives_no_consumer_is_said_to_be_unreadable() {
+    let backend = on_one_server().await;
+    let journal = backend.journal().await;
+    let api = backend.raw().await;
+    let config = api.get_stream(EVIDENCE_STREAM).await.unwrap().cached_info().config.clone();
+    // The same identity with room for one consumer, which somebody else takes.
+    api.delete_stream(EVIDENCE_STREAM).await.unwrap();
+    let narrow = api.create_stream(stream::Config { max_consumers: 1, ..config }).await.unwrap();
+    let other = pull::Config { durable_name: Some("other".into()), ..pull::Config::default() };
+    narrow.create_consumer(other).await.unwrap();
+    publish_evidence(&backend, "tenant.acme.ev.shim1.5", 1).await;
+    let mut tail = journal.evidence_tail(0);
+    let event = tokio::time::timeout(BELIEF, tail.next()).await.unwrap();
+    assert!(matches!(event, Some(TailEvent::Unreadable { .. })), "{event:?}");
+    narrow.delete_consumer("other").await.unwrap();
+    let event = tokio::time::timeout(BELIEF, tail.next()).await.unwrap();
+    assert!(matches!(event, Some(TailEvent::Entry(_))), "{event:?}");
+    until_caught_up(&mut tail, 1).await;
+}
+
+#[tokio::test]
+async fn evidence_that_ends_with_a_strange_subject_is_read_to_its_end() {
+    let backend = on_one_server().await;
+    let mut tail = backend.journal().await.evidence_tail(0);
+    publish_evidence(&backend, "tenant.acme.ev.shim1.5", 1).await;
+    publish_evidence(&backend, "tenant.acme.ev.a.b.c.d", 1).await;
+    until_caught_up(&mut tail, 2).await;
+}
+
+#[tokio::test]
+async fn evidence_that_changed_since_it_was_read_is_read_from_its_beginning() {
+    let backend = on_one_server().await;
+    let mut tail = backend.journal().await.evidence_tail(0);
+    publish_evidence(&backend, "tenant.acme.ev.shim1.5", 3).await;
+    entries(&mut tail, 3).await;
+    let api = backend.raw().await;
+    let config = api.get_stream(EVIDENCE_STREAM).await.unwrap().cached_info().config.clone();
+    // The same identity, and longer by the time that the tail looks: it does nothing until it is asked.
+    api.delete_stream(EVIDENCE_STREAM).await.unwrap();
+    api.create_stream(config).await.unwrap();
+    publish_evidence(&backend, "tenant.acme.ev.shim1.5", 4).await;
+    let found = entries(&mut tail, 4).await;
+    let sequences: Vec<u64> = found.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+}
+
+/// Publishes `count` messages and waits until they are stored: nobody acknowledges evidence.
+async fn publish_evidence(backend: &Real, subject: &'static str, count: u64) {
+    let api = backend.raw().await;
+    let mut stream = api.get_stream(EVIDENCE_STREAM).await.unwrap();
+    let due = stream.cached_info().state.last_sequence + count;
+    for _ in 0..count {
+        api.client().publish(subject, "e".into()).await.unwrap();
+    }
+    let stored = async { while stream.info().await.unwrap().state.last_sequence < due {} };
+    tokio::time::timeout(BELIEF, stored).await.unwrap();
+}
+
+async fn until_caught_up(tail: &mut BoxStream<'static, TailEvent>, last_sequence: u64) {
+    let caught_up =
+        async { while tail.next().await != Some(TailEvent::CaughtUp { last_sequence }) {} };
+    tokio::time::timeout(BELIEF, caught_up).await.unwrap();
 }

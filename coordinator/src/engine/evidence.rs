@@ -42,7 +42,6 @@ impl Engine {
             incarnation: evidence.incarnation,
         };
         self.fleet.heard(&holder, now.boot);
-        self.readable();
         // Smaller than before when the stream was made anew.
         self.archive.sequence = sequence;
         self.take_in(now, Early { since: now.boot, tenant, shim, evidence });
@@ -63,7 +62,7 @@ impl Engine {
         self.show_live();
     }
 
-    /// Evidence can be read.
+    /// Evidence was read to its end: what is older than that lifts nothing.
     pub(super) fn readable(&mut self) {
         if self.unread.take().is_some() {
             tracing::info!("evidence can be read again");

@@ -84,7 +84,7 @@ pub enum Input {
         /// What it says.
         evidence: Box<Evidence>,
     },
-    /// Evidence can't be read.
+    /// Evidence can't be read, until [`Self::EvidenceReadable`].
     EvidenceUnreadable {
         /// What came instead.
         why: String,

@@ -112,6 +112,22 @@ fn a_guarded_session_gets_nothing_while_its_guard_sees_nothing() {
 }
 
 #[test]
+fn a_guard_sees_again_only_once_evidence_was_read_to_its_end() {
+    let mut draft = draft(10);
+    draft.safety.cascade_threshold = Some(3);
+    let mut bench = Bench::new();
+    bench.run(draft.validate().unwrap());
+    bench.loses_evidence();
+    bench.reports("shim-1", &key(), 0);
+    assert!(bench.listed()[0].unread.is_some(), "what is old shows nothing of what came since");
+    let asked = bench.ask("shim-1", 1, 1);
+    assert!(matches!(bench.reply(asked), Some(Reply::Unavailable(_))));
+    bench.reads_evidence();
+    let asked = bench.ask("shim-1", 2, 1);
+    assert!(matches!(bench.reply(asked), Some(Reply::Grant(_))));
+}
+
+#[test]
 fn without_evidence_a_session_with_permits_and_no_guard_goes_on() {
     let mut bench = Bench::running(10);
     bench.loses_evidence();

@@ -39,7 +39,6 @@ const AGAIN_LONGEST: Duration = Duration::from_secs(1);
 /// A stream that looks gone or shorter is believed to be so after this time: twice what a leader without quorum may
 /// keep answering (10 s, nats-server `raft.go`, `lostQuorumInterval`), and far longer than one lags after an election.
 const BELIEVED_AFTER: Duration = Duration::from_secs(20);
-
 /// Evidence that can't be read for longer is said to be so: a change of its leader takes 4 to 9 s (docs/nats.md).
 const UNREADABLE_AFTER: Duration = Duration::from_secs(12);
 
@@ -115,7 +114,7 @@ struct Tail {
     /// The last sequence that was told to be the newest.
     told_end: Option<u64>,
     over: bool,
-    /// Since when evidence can't be read, and whether that was said.
+    /// Since when evidence can't be read, and whether that was said. Only reading ends it, or that there is nothing to read.
     unread: Option<(Instant, bool)>,
 }
 
@@ -168,6 +167,10 @@ impl Tail {
             Ok(id) => {
                 tracing::error!(%why, "evidence was lost; what is there is read from its beginning");
                 (self.id, self.read, self.last, self.told_end) = (id, 0, None, None);
+                // It stands behind what is to be read again.
+                if let Some(reading) = self.consumer.take() {
+                    self.drop_consumer(reading.name);
+                }
                 Step::Again
             }
             Err(error) => Step::Lost(error.to_string()),
@@ -210,7 +213,6 @@ impl Tail {
             return step;
         }
         self.suspicion = None;
-        self.unread = None;
         self.end = info.state.last_sequence;
         if info.state.messages == 0 {
             // Whatever there was has expired, or there never was anything.
@@ -219,6 +221,9 @@ impl Tail {
         match self.make_consumer().await {
             Ok(consumer) => {
                 self.consumer = Some(consumer);
+                if self.read >= self.end {
+                    self.unread = None;
+                }
                 self.tell_end()
             }
             Err(why) => Step::Lost(why),
@@ -296,6 +301,7 @@ impl Tail {
             step @ (Step::Yield(_) | Step::Again) => {
                 self.consumer = Some(reading);
                 self.pause = AGAIN_FIRST;
+                self.unread = None;
                 step
             }
         }
@@ -357,13 +363,13 @@ impl Tail {
         let bytes = message.payload.clone();
         self.read = sequence;
         self.last = Some((time, bytes.clone()));
+        self.at_end = at_end;
         let subject = match message.subject.parse() {
             Ok(subject) => subject,
             Err(error) => return self.strange(message, sequence, &error),
         };
         let id = message.headers.as_ref().and_then(|headers| headers.get(header::NATS_MESSAGE_ID));
         let id = id.filter(|_| self.kind.is_log()).and_then(|id| id.as_str().parse().ok());
-        self.at_end = at_end;
         Step::Yield(TailEvent::Entry(Entry { sequence, subject, bytes, time, id }))
     }
 
