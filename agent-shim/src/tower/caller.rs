@@ -286,13 +286,13 @@ impl Caller {
             }
         };
         let mut gathered = Gathered::new(body);
-        let Some((directive, is_whole)) = self.until_stopped(directive, gathered.gather()).await
+        let Some((directive, whole)) = self.until_stopped(directive, gathered.gather()).await
         else {
             return Ok(Response::from_parts(parts, Body::Right(gathered)));
         };
         let change = |act: Act<'_>| match act {
-            Act::RewriteOutput(_) if !is_whole => Err(NotApplied::CallFailed),
             Act::RewriteOutput(how) => {
+                whole?;
                 rewrite::output(&how, self.point(), shape, &gathered.bytes())
             }
             Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),

@@ -8,6 +8,12 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use squall_shim_core::NotApplied;
+
+/// Frames of a body that is gathered; one of more is left as it is. The longest body that is gathered
+/// ([`BODY_BYTES_MAX`](super::BODY_BYTES_MAX)) has as many if it comes by the KiB. Ever smaller pieces would cost the host
+/// more, for what is kept about each, than the body itself.
+pub(super) const FRAMES_MAX: usize = 4096;
 
 /// What came of a body, and what is still to come: together the body as the service gives it, or another one in its place.
 pub struct Gathered<R: Body> {
@@ -36,9 +42,15 @@ impl<R: Body<Data = Bytes>> Gathered<R> {
         Self { came: VecDeque::from([Frame::data(bytes)]), error: None, rest: None }
     }
 
-    /// Waits for the rest. Whether all of it came. When this is dropped, nothing that came is lost.
-    pub(super) async fn gather(&mut self) -> bool {
+    /// Waits for the rest. When this is dropped or fails, nothing that came is lost.
+    ///
+    /// # Errors
+    /// [`NotApplied::TooLarge`] for a body of too many frames, [`NotApplied::CallFailed`] for one that broke off.
+    pub(super) async fn gather(&mut self) -> Result<(), NotApplied> {
         while let Some(rest) = &mut self.rest {
+            if self.came.len() > FRAMES_MAX {
+                return Err(NotApplied::TooLarge);
+            }
             match rest.frame().await {
                 Some(Ok(frame)) => self.came.push_back(frame),
                 Some(Err(error)) => {
@@ -48,7 +60,7 @@ impl<R: Body<Data = Bytes>> Gathered<R> {
                 None => self.rest = None,
             }
         }
-        self.error.is_none()
+        if self.error.is_none() { Ok(()) } else { Err(NotApplied::CallFailed) }
     }
 
     /// The bytes that came.

@@ -14,6 +14,7 @@ use squall_proto::vocabulary::fault::{
     ContextTruncation, Damage, ErrorCodes, Fault, LostPart, TruncationUnit,
 };
 
+mod crumbs;
 mod every_fault;
 mod stops;
 mod wire;
