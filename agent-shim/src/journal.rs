@@ -24,7 +24,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
@@ -65,6 +65,8 @@ pub(crate) struct Journal {
     map: Arc<Map>,
     life: Incarnation,
     slots: Mutex<BTreeMap<SessionKey, usize>>,
+    /// Whether it was told that another life took the file. Every session meets that; once is enough.
+    told: Arc<AtomicBool>,
     /// Holds the lock.
     _lock: File,
 }
@@ -221,8 +223,8 @@ impl Journal {
         }
         let map = Map::of(&lock)?;
         let owed = map.take(boot, life);
-        let slots = Mutex::default();
-        Ok((Arc::new(Self { map: Arc::new(map), life, slots, _lock: lock }), owed))
+        let (map, slots, told) = (Arc::new(map), Mutex::default(), Arc::default());
+        Ok((Arc::new(Self { map, life, slots, told, _lock: lock }), owed))
     }
 
     /// Whether no other life has taken the file.
@@ -248,7 +250,8 @@ impl journal::Journal for Journal {
             None => return None,
         };
         self.map.begin(slot, self.life, session, req_no, permits);
-        Some(Arc::new(Slot { map: Arc::clone(&self.map), life: self.life, slot }))
+        let (map, told) = (Arc::clone(&self.map), Arc::clone(&self.told));
+        Some(Arc::new(Slot { map, life: self.life, slot, told }))
     }
 
     fn settled(&self, session: &SessionKey, req_no: u64) {
@@ -266,13 +269,20 @@ struct Slot {
     map: Arc<Map>,
     life: Incarnation,
     slot: usize,
+    told: Arc<AtomicBool>,
 }
 
 impl BurnLog for Slot {
     fn burned(&self) -> Result<(), Lost> {
         let used = self.map.u32(Map::start_of(self.slot) + USED_AT);
         used.fetch_add(1, Ordering::SeqCst);
-        if self.map.life() == self.life { Ok(()) } else { Err(Lost) }
+        if self.map.life() == self.life {
+            return Ok(());
+        }
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!("another process took the journal; the grants of this one burn no more");
+        }
+        Err(Lost)
     }
 }
 

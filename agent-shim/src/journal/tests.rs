@@ -188,3 +188,43 @@ fn names_of_any_length_fit() {
     let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
     assert_eq!((owes[0].grant.session.clone(), owes[0].used), (long, 1));
 }
+
+/// Counts the warnings of its thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicU32>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_life_that_lost_its_journal_says_so_once() {
+    let folder = Folder::new("told");
+    let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+    let burns = ["s", "t"].map(|name| journal.open(&key(name), 4, 10).unwrap());
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        burns[0].burned().unwrap();
+        assert_eq!(warnings.0.load(Ordering::SeqCst), 0);
+        journal.map.take(boot_id().unwrap(), SECOND);
+        for burn in burns.iter().chain(&burns) {
+            assert_eq!(burn.burned(), Err(Lost));
+        }
+    });
+    assert_eq!(warnings.0.load(Ordering::SeqCst), 1);
+}
