@@ -11,12 +11,13 @@
 //! | its input is changed | the body is cut; `content-length` is made to fit |
 //! | its output is changed | the response's body is damaged; `content-length` is made to fit |
 //!
-//! Bodies are changed only whole: one whose length isn't known beforehand, or is over [`BODY_BYTES_MAX`], stays as it is
-//! and the fault counts as not applied. So does one that is encoded (`content-encoding`) or neither JSON nor text.
-//! Streams are never gathered.
+//! Bodies are changed only whole: one whose length isn't known beforehand, that is over [`BODY_BYTES_MAX`], or that comes in
+//! thousands of pieces stays as it is, and the fault counts as not applied. So does one that is encoded
+//! (`content-encoding`) or neither JSON nor text. Streams are never gathered.
 //!
-//! A session that stops while a body is gathered leaves it as it is: what came goes on, and the rest as it comes. A changed request counts once it was handed to the
-//! service, unless that answers with an error of its own: then it may not have got there.
+//! Where a session stops while a body is gathered, an answer goes on as far as it came, and the rest as it comes; a request
+//! goes on unchanged once it is whole. A changed request counts once it was handed to the service, unless that answers with
+//! an error of its own: then it may not have got there.
 //!
 //! # A whole client
 //!
