@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use squall_proto::subject::{Subject, TenantSubject};
 use squall_proto::vocabulary::id::{AppendId, LogId, SessionKey, TenantId};
 use squall_proto::vocabulary::message::Command;
 use squall_proto::vocabulary::plan::{AbortEpoch, PlanVersion};
@@ -78,9 +79,10 @@ async fn an_abort_arrives_while_the_server_reads_no_broadcasts() {
     }
     let session = SessionKey { tenant: tenant.clone(), session: "main".parse().unwrap() };
     let abort = Command::Abort { session, epoch: AbortEpoch::Pushed(AppendId([7; 16])) };
-    bus.command(tenant, None, Lane::Urgent, &abort);
+    bus.command(tenant.clone(), None, Lane::Urgent, &abort);
     let first = tokio::time::timeout(PATIENCE, published.recv()).await;
     let (subject, payload) = first.expect("the abort stood behind the broadcasts").unwrap();
-    assert_eq!(subject, "tenant.acme.cmd.all");
+    let everybody = Subject::Tenant { tenant, subject: TenantSubject::CommandAll };
+    assert_eq!(subject, everybody.to_string());
     assert_eq!(wire::decode_command(&payload), Ok(abort));
 }
