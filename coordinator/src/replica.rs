@@ -1,12 +1,12 @@
-//! The pump of one replica: moves inputs into the [`Engine`] and carries out what comes out of it.
+//! The pump of one replica: moves inputs into the [`Engine`](crate::engine::Engine) and carries out what comes out of it.
 //!
 //! All sources meet in one loop, in one task, so that the engine needs no locks. Nothing is decided here.
 
-mod answers;
 mod clock;
 mod handle;
 mod pump;
-mod snapshot;
+pub mod snapshot;
+pub mod translation;
 
 pub use clock::{Clock, HostClock};
 pub use handle::{Gone, Handle};

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use squall_proto::subject::{Partition, Subject, TenantSubject};
@@ -16,16 +15,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{decoded, failure};
 use super::clock::Clock;
 use super::handle::{Call, Handle, Inbox};
 use super::snapshot::{self, Cadence};
+use super::translation;
 use crate::engine::{
     Answer, AppendFailure, Engine, Identity, Input, Now, OrderError, Output, SessionKeyOrScope,
     Token, Write,
 };
 use crate::fleet::bus::{Bus, Received, ReplyTo};
-use crate::journal::{Append, Damage, Expected, Journal, TailEvent, codec};
+use crate::journal::{Damage, Journal, TailEvent};
 use crate::seldom::Seldom;
 
 /// How often time passes for the engine: its shortest interval is 200 ms.
@@ -174,18 +173,7 @@ impl Pump {
 
     fn logged(&mut self, event: TailEvent) -> Option<Input> {
         match event {
-            TailEvent::Entry(entry) => match decoded(&entry) {
-                Ok(decoded) => Some(Input::Logged {
-                    sequence: entry.sequence,
-                    time: entry.time,
-                    append: entry.id,
-                    entry: Box::new(decoded),
-                    hash: codec::hash(&entry.bytes),
-                }),
-                Err(error) => {
-                    Some(Input::LogDamaged(format!("record {}: {error}", entry.sequence)))
-                }
-            },
+            TailEvent::Entry(entry) => Some(translation::logged(&entry)),
             TailEvent::CaughtUp { .. } => {
                 // Evidence is judged by the sessions that the log has, so the log comes first.
                 if self.evidence.is_none() {
@@ -307,7 +295,7 @@ impl Pump {
     }
 
     fn append(&self, id: AppendId, write: &Write) {
-        let append = match self.encoded(id, write) {
+        let append = match translation::append(self.engine.replica(), id, write) {
             Ok(append) => append,
             Err(error) => {
                 let failure = AppendFailure::Refused(error.to_string());
@@ -318,36 +306,10 @@ impl Pump {
         };
         let (journal, landed) = (Arc::clone(&self.journal), self.appended.0.clone());
         tokio::spawn(async move {
-            let result = match journal.append(append).await {
-                Ok(appended) if appended.duplicate => {
-                    Err(AppendFailure::Unclear("it has this append already".to_owned()))
-                }
-                Ok(appended) => Ok(appended.sequence),
-                Err(error) => Err(failure(error)),
-            };
+            let result = translation::appended(journal.append(append).await);
             // Nobody listens any more when the replica has stopped.
             let _sent = landed.send((id, result));
         });
-    }
-
-    fn encoded(&self, id: AppendId, write: &Write) -> Result<Append, codec::Error> {
-        let append = |subject, expected, bytes: Bytes| Append { subject, expected, id, bytes };
-        Ok(match write {
-            Write::Session(key, expected, record) => append(
-                Subject::SessionLog { session: key.clone() },
-                Expected::Revision(*expected),
-                codec::encode_session(record)?,
-            ),
-            Write::Lever(scope, expected, record) => append(
-                Subject::LeverLog { scope: scope.log_tenant() },
-                Expected::Revision(*expected),
-                codec::encode_lever(record)?,
-            ),
-            Write::Barrier => {
-                let replica = self.engine.replica().clone();
-                append(Subject::BarrierLog { replica }, Expected::Any, Bytes::new())
-            }
-        })
     }
 
     /// The owner of the first partition keeps a snapshot for those that start later.

@@ -33,7 +33,10 @@ impl Default for Cadence {
 }
 
 /// What is kept of a fold.
-pub(super) fn of(world: &World, archive: &Archive) -> Result<Snapshot, postcard::Error> {
+///
+/// # Errors
+/// [`postcard::Error`] when it can't be written.
+pub fn of(world: &World, archive: &Archive) -> Result<Snapshot, postcard::Error> {
     let bytes = Bytes::from(postcard::to_allocvec(&(world, archive))?);
     Ok(Snapshot { sequence: world.applied, format: FORMAT, bytes })
 }
@@ -51,7 +54,11 @@ pub(super) async fn restore(journal: &dyn Journal) -> (World, Archive) {
     })
 }
 
-fn read(snapshot: &Snapshot) -> Result<(World, Archive), String> {
+/// The fold that a snapshot holds.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn read(snapshot: &Snapshot) -> Result<(World, Archive), String> {
     if snapshot.format != FORMAT {
         return Err(format!("it has format {}, this version's is {FORMAT}", snapshot.format));
     }
