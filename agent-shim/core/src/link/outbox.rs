@@ -1,7 +1,7 @@
 //! Evidence on its way out: counters that changed, cumulative, in batches; samples beside them.
 //!
-//! Nothing is answered, so nothing relies on a single message: values only grow, the last ones are said twice, and all
-//! of them again after contact was lost.
+//! Nothing is answered, so nothing relies on a single message: values only grow, the last ones are said three times, and
+//! all of them again after contact was lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use squall_proto::vocabulary::limits::{EVIDENCE_ROWS_MAX, SAMPLES_MAX};
 use squall_proto::vocabulary::message::{CountRow, Evidence, TraceRow};
 use squall_proto::vocabulary::time::BootNanos;
 
-use super::pace::{EVIDENCE_EVERY, EVIDENCE_LOOK, EVIDENCE_REPEATS};
+use super::pace::{EVIDENCE_AGAIN, EVIDENCE_EVERY, EVIDENCE_LOOK};
 use super::port::Plane;
 use super::{Link, Output};
 
@@ -27,9 +27,15 @@ pub(super) struct Outbox {
     traces: BTreeMap<SessionKey, TraceCounts>,
     next: BootNanos,
     last: BootNanos,
-    /// Sessions with something to say once more, and when.
-    repeat: BTreeSet<SessionKey>,
-    repeat_at: BootNanos,
+    /// What is to be said again, after each of the times in [`EVIDENCE_AGAIN`].
+    again: [Again; EVIDENCE_AGAIN.len()],
+}
+
+/// Sessions with something to say once more, and when.
+#[derive(Clone, Debug, Default)]
+struct Again {
+    sessions: BTreeSet<SessionKey>,
+    at: BootNanos,
 }
 
 impl Outbox {
@@ -52,27 +58,58 @@ impl Outbox {
     pub(super) fn forget(&mut self, session: &SessionKey) {
         self.rows.retain(|(key, _, _), _| key != session);
         self.traces.remove(session);
-        self.repeat.remove(session);
+        self.again.iter_mut().for_each(|again| _ = again.sessions.remove(session));
     }
 
-    /// The rows to send now, in the order of their sessions.
-    fn changed_rows(&mut self, rows: Vec<CountRow>, repeat: bool) -> Vec<CountRow> {
+    /// Takes the sessions whose values are to be said again by now.
+    fn take_again(&mut self, now: BootNanos) -> BTreeSet<SessionKey> {
+        let due = self.again.iter_mut().filter(|again| again.at <= now);
+        due.flat_map(|again| std::mem::take(&mut again.sessions)).collect()
+    }
+
+    /// These sessions have new values, which will be said again.
+    fn say_again(&mut self, sessions: &BTreeSet<SessionKey>, now: BootNanos) {
+        if sessions.is_empty() {
+            return;
+        }
+        for (again, after) in self.again.iter_mut().zip(EVIDENCE_AGAIN) {
+            again.sessions.extend(sessions.iter().cloned());
+            again.at = now.plus(after);
+        }
+    }
+
+    /// The rows to send now, in the order of their sessions. Adds those that have new values to `changed`.
+    fn changed_rows(
+        &mut self,
+        rows: Vec<CountRow>,
+        again: &BTreeSet<SessionKey>,
+        changed: &mut BTreeSet<SessionKey>,
+    ) -> Vec<CountRow> {
         let fresh = |row: &CountRow| {
             let key = (row.session.clone(), row.experiment.clone(), row.agent.clone());
-            let again = repeat && self.repeat.contains(&row.session);
-            let changed = self.rows.insert(key, row.counts).unwrap_or_default() != row.counts;
-            changed || again
+            let is_new = self.rows.insert(key, row.counts).unwrap_or_default() != row.counts;
+            if is_new {
+                changed.insert(row.session.clone());
+            }
+            is_new || again.contains(&row.session)
         };
         let mut rows: Vec<CountRow> = rows.into_iter().filter(fresh).collect();
         rows.sort_by(|a, b| a.session.cmp(&b.session));
         rows
     }
 
-    fn changed_traces(&mut self, rows: Vec<TraceRow>, repeat: bool) -> Vec<TraceRow> {
+    fn changed_traces(
+        &mut self,
+        rows: Vec<TraceRow>,
+        again: &BTreeSet<SessionKey>,
+        changed: &mut BTreeSet<SessionKey>,
+    ) -> Vec<TraceRow> {
         let fresh = |row: &TraceRow| {
-            let again = repeat && self.repeat.contains(&row.session);
             let old = self.traces.insert(row.session.clone(), row.counts).unwrap_or_default();
-            old != row.counts || again
+            if old != row.counts {
+                changed.insert(row.session.clone());
+            }
+            old != row.counts || again.contains(&row.session)
         };
         rows.into_iter().filter(fresh).collect()
     }
@@ -83,14 +120,13 @@ impl Link {
         if self.evidence_wake().is_none_or(|due| due > self.now) {
             return;
         }
-        let repeat = !self.outbox.repeat.is_empty() && self.outbox.repeat_at <= self.now;
-        let rows = self.outbox.changed_rows(plane.counts(), repeat);
-        let traces = self.outbox.changed_traces(plane.trace_counts(), repeat);
+        let again = self.outbox.take_again(self.now);
+        let mut changed = BTreeSet::new();
+        let rows = self.outbox.changed_rows(plane.counts(), &again, &mut changed);
+        let traces = self.outbox.changed_traces(plane.trace_counts(), &again, &mut changed);
+        self.outbox.say_again(&changed, self.now);
         let samples = plane.drain_samples(SAMPLES_MAX);
         let more = samples.len() == SAMPLES_MAX;
-        if repeat {
-            self.outbox.repeat.clear();
-        }
         let mut said: BTreeMap<SessionKey, Vec<Evidence>> = BTreeMap::new();
         let empty = Evidence {
             incarnation: self.identity.incarnation,
@@ -116,10 +152,6 @@ impl Link {
         for sample in samples {
             first(&sample.session, &mut |message| message.samples.push(sample.clone()));
         }
-        if !repeat && !said.is_empty() {
-            self.outbox.repeat.extend(said.keys().cloned());
-            self.outbox.repeat_at = self.now.plus(EVIDENCE_REPEATS);
-        }
         let pause = if more { EVIDENCE_EVERY } else { EVIDENCE_LOOK };
         self.outbox.next = self.now.plus(pause);
         if !said.is_empty() {
@@ -133,8 +165,8 @@ impl Link {
     }
 
     pub(super) fn evidence_wake(&self) -> Option<BootNanos> {
-        let repeat = (!self.outbox.repeat.is_empty()).then_some(self.outbox.repeat_at);
+        let again = self.outbox.again.iter().filter(|again| !again.sessions.is_empty());
         let look = (!self.sessions.is_empty()).then_some(self.outbox.next);
-        repeat.into_iter().chain(look).min().filter(|_| self.contact.welcomed)
+        again.map(|again| again.at).chain(look).min().filter(|_| self.contact.welcomed)
     }
 }

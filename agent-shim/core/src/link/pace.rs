@@ -60,8 +60,9 @@ pub(super) const DRAIN_LOOK: Duration = Duration::from_millis(50);
 pub(super) const EVIDENCE_EVERY: Duration = Duration::from_millis(200);
 /// Counters that nobody was told about (calls that passed) are looked at this often while a session is live.
 pub(super) const EVIDENCE_LOOK: Duration = Duration::from_secs(1);
-/// What was sent last is sent once more after this time: evidence has no answer, and its last value matters.
-pub(super) const EVIDENCE_REPEATS: Duration = Duration::from_secs(2);
+/// What was sent last is sent again after these times: evidence has no answer, and its last value matters. A change of the
+/// evidence stream's leader takes 4 to 9 s, in which what is sent is lost: the second time is beyond that.
+pub(super) const EVIDENCE_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
 
 /// Something that is sent until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

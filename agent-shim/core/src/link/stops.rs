@@ -20,8 +20,8 @@ use super::{Correlation, Link, Output, Pending};
 const ABORTS_MAX: usize = 1024;
 /// An abort that the log has, though the plan never showed under which number, may still be confirmed anew this long.
 const RECORDED_KEPT: Duration = Duration::from_secs(600);
-/// A session that left the plan is kept this long: its last evidence is on its way.
-const LEFT_KEPT: Duration = Duration::from_secs(10);
+/// A session that left the plan is kept this long: its last evidence is on its way, and said again after 12 s.
+const LEFT_KEPT: Duration = Duration::from_secs(15);
 
 /// An abort that this shim knows of. Its session never runs again here.
 #[derive(Clone, Debug)]

@@ -53,15 +53,30 @@ fn only_what_changed_is_sent_and_each_session_apart() {
 }
 
 #[test]
-fn the_last_values_are_said_once_more_and_then_no_more() {
+fn the_last_values_are_said_twice_more_and_then_no_more() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.plane.counts = vec![row("s", 3)];
     world.pass(ms(1_000));
     assert_eq!(world.published().len(), 1);
     world.pass(ms(4_000));
     assert_eq!(world.published().len(), 1);
+    world.pass(ms(10_000));
+    assert_eq!(world.published().len(), 1);
     world.pass(Duration::from_secs(60));
     assert_eq!(world.published().len(), 0);
+}
+
+#[test]
+fn the_last_values_outlive_a_change_of_the_streams_leader() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.plane.counts = vec![row("s", 3)];
+    world.pass(ms(1_000));
+    world.command(Command::Plan(delta(5, 6, vec![])));
+    world.pass(Duration::from_secs(9));
+    world.published();
+    world.pass(Duration::from_secs(9));
+    let heard = world.published();
+    assert!(heard.iter().any(|evidence| evidence.rows == vec![row("s", 3)]), "{heard:?}");
 }
 
 #[test]
