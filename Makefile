@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test demo bench deny
+.PHONY: help tools lint check test demo sim bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -27,6 +27,9 @@ test: tools ## everything: unit, documentation, integration and end-to-end tests
 demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 	cargo build --package squall --package squall-tests --bins
 	$${CARGO_TARGET_DIR:-target}/debug/demo
+
+sim: ## the real engine and shims on a virtual clock, network and log: SEEDS=1000 runs from FROM=0 on
+	cargo run --profile proof --package squall-sim --bin sim -- --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
 
 bench: ## what the hook costs an agent's call (needs valgrind)
 	@command -v valgrind >/dev/null || { echo "make bench counts instructions with valgrind, which is not here: install the package \`valgrind\`" \
