@@ -333,9 +333,10 @@ impl Shim {
         self.0.after_fork()
     }
 
-    /// A local shim starts again: all permits, counters at zero, the same choices. Others are left as they are.
+    /// A local shim starts again: all permits, counters at zero, the same choices. Others are left as they are, and so is
+    /// one in a forked child before [`Shim::after_fork`].
     pub fn reset(&self) {
-        if let Some(local) = &self.0.local {
+        if let Some(local) = self.0.local.as_ref().filter(|_| self.0.is_ours()) {
             self.caught(|| local.reset());
         }
     }
@@ -369,7 +370,11 @@ impl Shim {
     pub fn shut_down(&self) {
         self.0.bell.leave();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|_| self.0.is_ours()) {
+        // In a forked child there is no thread, and whoever held a lock is not there either.
+        if !self.0.is_ours() {
+            return;
+        }
+        if let Some(thread) = thread {
             // A thread that panicked has ended all the same.
             let _ = thread.join();
         }
@@ -596,3 +601,7 @@ impl Drop for Inner {
 
 #[cfg(test)]
 mod tests;
+        } else {
+            // Of the parent: where its thread was, another one of this process may be.
+            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(thread.take());

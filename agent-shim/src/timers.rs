@@ -45,7 +45,10 @@ pub(crate) struct Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.timers.lock().entries.remove(&self.key);
+        // A fork may have left the lock held. What stays behind ends when it is due, which nobody waits for.
+        if let Ok(mut state) = self.timers.state.try_lock() {
+            state.entries.remove(&self.key);
+        }
     }
 }
 

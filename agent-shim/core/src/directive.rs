@@ -166,7 +166,7 @@ impl Running {
 
     fn hit(&self, trace: Option<&TraceId>, injection: InjectionId) {
         let shared = self.shared();
-        if let Some(trace) = trace {
+        if let Some(trace) = trace.filter(|_| shared.is_ours()) {
             shared.traces.hit(trace, &self.rule, injection, shared);
         }
     }

@@ -4,7 +4,7 @@ mod install;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use squall_proto::vocabulary::id::{AgentName, Incarnation, SessionKey, ToolName, TraceId};
 use squall_proto::vocabulary::limits::ANNOUNCED_MAX;
@@ -16,7 +16,7 @@ use crate::draw::RequestKey;
 use crate::journal::Journal;
 use crate::limits::SITES_MAX;
 use crate::live::Live;
-use crate::lock::{lock, read, try_lock, try_write, write};
+use crate::lock::{lock, read, try_lock, try_read, try_write, write};
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::site::Site;
@@ -108,6 +108,11 @@ impl Registry {
         *lock(&self.journal) = Some(journal);
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
         lock(&self.journal).clone()
     }
@@ -162,25 +167,29 @@ impl Registry {
         running.clear();
         known.clear();
         left.clear();
+        shared.is_here();
         Ok(())
     }
 
     /// The site of this agent calling this tool through this seam: made at the first call, the same from then on.
     /// Keep it: looking it up takes a lock. Beyond the bound of sites it is one that always passes, and that is counted.
     pub fn site(&self, agent: &AgentName, tool: &ToolName, seam: &Seam) -> Arc<Site> {
-        if let Some(site) = read(&self.state).site(agent, tool, seam) {
+        if let Some(site) = self.read().and_then(|state| state.site(agent, tool, seam)) {
             return site;
         }
-        let mut state = write(&self.state);
+        let new = || Arc::new(Site::new(agent, tool, seam, &self.shared));
+        let Some(mut state) = self.write() else { return self.refused(new()) };
         if let Some(site) = state.site(agent, tool, seam) {
             return site;
         }
-        let site = Arc::new(Site::new(agent, tool, seam, &self.shared));
+        let site = new();
         if state.all_sites().count() >= SITES_MAX {
-            self.sites_refused.fetch_add(1, Ordering::Relaxed);
-            return site;
+            return self.refused(site);
         }
-        install::arm(&site, &state.running, &self.shared.policy, &mut Vec::new());
+        // In a copy of the process no permit burns, and a session may be locked for good.
+        if self.shared.is_ours() {
+            install::arm(&site, &state.running, &self.shared.policy, &mut Vec::new());
+        }
         let tools = state.sites.entry(agent.clone()).or_default();
         tools.entry(tool.clone()).or_default().push(Arc::clone(&site));
         drop(state);
@@ -188,10 +197,26 @@ impl Registry {
         site
     }
 
+    fn refused(&self, site: Arc<Site>) -> Arc<Site> {
+        self.sites_refused.fetch_add(1, Ordering::Relaxed);
+        site
+    }
+
+    /// `None` only in a copy of the process, where a fork left the lock held.
+    fn read(&self) -> Option<RwLockReadGuard<'_, State>> {
+        if self.shared.is_ours() { Some(read(&self.state)) } else { try_read(&self.state) }
+    }
+
+    /// As [`Self::read`].
+    fn write(&self) -> Option<RwLockWriteGuard<'_, State>> {
+        if self.shared.is_ours() { Some(write(&self.state)) } else { try_write(&self.state) }
+    }
+
     /// How many sites there are to announce. A change wakes the link: the coordinator has to hear of it.
     #[must_use]
     pub fn site_count(&self) -> usize {
-        if self.takes_part() { read(&self.state).all_sites().count() } else { 0 }
+        let state = self.read().filter(|_| self.takes_part());
+        state.map_or(0, |state| state.all_sites().count())
     }
 
     /// Sites that were asked for beyond the bound.
@@ -210,21 +235,21 @@ impl Registry {
     /// A session of the plan, or one that left it and wasn't forgotten.
     #[must_use]
     pub fn session(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        read(&self.state).known.get(key).map(Arc::clone)
+        self.read()?.known.get(key).map(Arc::clone)
     }
 
     /// All sessions that are known.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<Live>> {
-        read(&self.state).known.values().map(Arc::clone).collect()
+        self.read().map(|state| state.known.values().map(Arc::clone).collect()).unwrap_or_default()
     }
 
     /// The sites made so far; none where chaos is off or was killed, since nothing can be applied there.
     #[must_use]
     pub fn announced(&self) -> Announced {
         let mut announced = Announced::default();
-        if self.takes_part() {
-            read(&self.state).all_sites().for_each(|site| announced.add(site));
+        if let Some(state) = self.read().filter(|_| self.takes_part()) {
+            state.all_sites().for_each(|site| announced.add(site));
         }
         announced
     }
@@ -237,7 +262,7 @@ impl Registry {
     #[must_use]
     pub fn counts(&self) -> Vec<CountRow> {
         self.shared.settle();
-        let state = read(&self.state);
+        let Some(state) = self.read() else { return Vec::new() };
         let mut rows = BTreeMap::new();
         for live in state.known.values() {
             for ((experiment, agent), tally) in live.tallies() {
@@ -261,13 +286,18 @@ impl Registry {
     /// How traces ended, for each session.
     #[must_use]
     pub fn trace_counts(&self) -> Vec<TraceRow> {
-        self.shared.traces.sweep(self.shared.clock.now());
-        read(&self.state).known.values().map(|live| live.trace_row()).collect()
+        let Some(state) = self.read() else { return Vec::new() };
+        if self.shared.is_ours() {
+            self.shared.traces.sweep(self.shared.clock.now());
+        }
+        state.known.values().map(|live| live.trace_row()).collect()
     }
 
     /// The host's word on how a trace ended.
     pub fn outcome(&self, trace: &TraceId, outcome: Outcome) {
-        self.shared.traces.outcome(trace, outcome);
+        if self.shared.is_ours() {
+            self.shared.traces.outcome(trace, outcome);
+        }
     }
 
     /// Takes up to `max` samples, the oldest first.

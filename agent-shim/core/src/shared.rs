@@ -29,16 +29,20 @@ pub(crate) struct Shared {
     stirred: AtomicBool,
     wake: OnceLock<Arc<dyn Wake>>,
     incarnation: Mutex<Incarnation>,
+    /// Of the copy of the process that this life began in.
+    epoch: AtomicU32,
     sessions_made: AtomicU32,
     owner_cap_used: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, policy: Policy, incarnation: Incarnation) -> Self {
+        let guard = Arc::<CloneGuard>::default();
+        let epoch = AtomicU32::new(guard.epoch());
         Self {
             clock: HeldClock::new(clock),
             policy,
-            guard: Arc::default(),
+            guard,
             lease: Arc::default(),
             samples: Samples::default(),
             pockets: Pockets::default(),
@@ -48,6 +52,7 @@ impl Shared {
             stirred: AtomicBool::new(false),
             wake: OnceLock::new(),
             incarnation: Mutex::new(incarnation),
+            epoch,
             sessions_made: AtomicU32::new(0),
             owner_cap_used: AtomicU64::new(0),
         }
@@ -68,8 +73,20 @@ impl Shared {
         let _ = self.wake.set(wake);
     }
 
+    /// Whether this is the copy of the process that the life began in. In another one nobody releases a lock that a fork
+    /// left held, so nothing there may wait for one.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.guard.epoch() == self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The life goes on in this copy: every lock was found free.
+    pub(crate) fn is_here(&self) {
+        self.epoch.store(self.guard.epoch(), Ordering::Release);
+    }
+
     pub(crate) fn wake(&self) {
-        if let Some(wake) = self.wake.get() {
+        // In a copy there is no thread to wake.
+        if let Some(wake) = self.wake.get().filter(|_| self.is_ours()) {
             wake.wake();
         }
     }

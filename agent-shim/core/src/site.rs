@@ -207,7 +207,7 @@ impl Site {
         if self.shared.sessions_running.load(Ordering::Relaxed) == 0 {
             return;
         }
-        if let Some(trace) = call.trace {
+        if let Some(trace) = call.trace.filter(|_| self.shared.is_ours()) {
             self.shared.traces.ended(trace, ended, &self.shared);
         }
     }

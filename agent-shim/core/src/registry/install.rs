@@ -9,7 +9,6 @@ use squall_proto::vocabulary::site::Obstacle;
 use super::{Registry, State};
 use crate::limits::{LEFT_MAX, RULES_MAX, SESSIONS_MAX};
 use crate::live::Live;
-use crate::lock::write;
 use crate::plan::{ActiveSession, Installed, Unarmed, WhyUnarmed};
 use crate::policy::Policy;
 use crate::shared::Shared;
@@ -20,7 +19,7 @@ impl Registry {
     /// (no permit burns any more) and counters, until [`Registry::forget`].
     pub fn install(&self, sessions: &[ActiveSession]) -> Installed {
         let mut installed = Installed::default();
-        let mut state = write(&self.state);
+        let Some(mut state) = self.write() else { return installed };
         let mut running = Vec::new();
         for session in sessions {
             match admit(session, &self.shared, installed.live.len()) {
@@ -43,7 +42,7 @@ impl Registry {
 
     /// Forgets a session that left the plan: its counters are reported and its permits closed.
     pub fn forget(&self, key: &SessionKey) {
-        let mut state = write(&self.state);
+        let Some(mut state) = self.write() else { return };
         if let Some(at) = state.left.iter().position(|left| left == key) {
             state.left.remove(at);
             state.known.remove(key);
@@ -53,7 +52,8 @@ impl Registry {
     /// The owner's kill switch: disarms every site and stops every session, for good.
     pub fn kill(&self) {
         self.shared.killed.store(true, Ordering::SeqCst);
-        let mut state = write(&self.state);
+        // In a copy of the process no permit burns anyway.
+        let Some(mut state) = self.write().filter(|_| self.shared.is_ours()) else { return };
         state.known.values().for_each(|live| live.wallet().stop());
         state.running.clear();
         self.arm_sites(&state, &mut Vec::new());

@@ -308,3 +308,41 @@ fn fresh_requests_differ() {
     keys.dedup();
     assert_eq!(keys.len(), 1_000);
 }
+
+#[test]
+fn a_copy_of_the_process_waits_for_no_plan_that_was_installed_when_it_was_forked() {
+    let process = Process::new();
+    process.registry.install(&[slow()]);
+    let known = process.site("planner", "search");
+    // What the shim's thread was at, which is not there in the copy; and what the handler of the fork does.
+    let held = write(&process.registry.state);
+    process.registry.guard().invalidate();
+    let (over, ended) = std::sync::mpsc::channel();
+    let registry = Arc::clone(&process.registry);
+    std::thread::spawn(move || {
+        let seam = seam(Point::Tool, Shape::Json);
+        let sites =
+            ["search", "new"].map(|name| registry.site(&agent("planner"), &tool(name), &seam));
+        let passes = sites.iter().all(|site| matches!(site.decide(&call("r")), Verdict::Pass));
+        let nothing = registry.counts().is_empty() && registry.sessions().is_empty();
+        registry.install(&[]);
+        registry.kill();
+        over.send(passes && nothing && registry.renew(Incarnation([8; 16])).is_err()).unwrap();
+    });
+    assert!(ended.recv_timeout(Duration::from_secs(60)).expect("it waits"));
+    drop(held);
+    assert!(matches!(known.decide(&call("r")), Verdict::Pass), "a void permit burned");
+}
+
+#[test]
+fn sites_of_a_copy_are_armed_once_it_has_a_life_of_its_own() {
+    let process = Process::new();
+    process.registry.install(&[slow()]);
+    process.registry.guard().invalidate();
+    let early = process.site("planner", "early");
+    process.registry.renew(Incarnation([8; 16])).unwrap();
+    assert!(!early.is_armed());
+    process.registry.install(&[slow()]);
+    assert!(early.is_armed() && process.site("planner", "late").is_armed());
+    assert_eq!(process.registry.site_count(), 2);
+}

@@ -133,3 +133,28 @@ fn nobody_looks_at_traces_while_no_session_runs() {
     agent.call(&trace("t"), FAILED);
     assert_eq!(agent.counts(), (0, 0, 0));
 }
+
+#[test]
+fn a_copy_of_the_process_waits_for_no_trace_that_was_touched_when_it_was_forked() {
+    let agent = Agent::new();
+    let Process { registry, .. } = &agent.0;
+    let (site, live) = (agent.0.site("a", "t"), agent.0.live("s"));
+    grant(&live, 1, 1);
+    let trace = trace("t");
+    let Verdict::Inject(directive) = site.decide(&Call { trace: Some(&trace), ..call("r") }) else {
+        panic!("not chosen")
+    };
+    // What another thread was at, who is not there in the copy; and what the handler of the fork does.
+    let _held = lock(&registry.shared().traces.0);
+    registry.guard().invalidate();
+    let (over, ended) = std::sync::mpsc::channel();
+    let registry = Arc::clone(registry);
+    std::thread::spawn(move || {
+        let call = Call { trace: Some(&trace), ..call("r") };
+        site.ended(&call, Ended::Failed);
+        registry.outcome(&trace, Outcome::Failed);
+        directive.applied(&call, Duration::ZERO);
+        over.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("it waits");
+}
