@@ -80,6 +80,7 @@ mod clock;
 mod config;
 mod fork;
 mod journal;
+mod mask;
 mod nats;
 pub mod pipe;
 mod shim;

@@ -32,6 +32,7 @@ use crate::config::{Builder, Config, Error, Way, from_env};
 use crate::fork;
 use crate::journal::Journal;
 use crate::nats::Nats;
+use crate::mask::Masked;
 use crate::timers::{Timers, Wait};
 use crate::worker::{Desk, End, Failures, Nobody, Tools, Worker};
 
@@ -545,10 +546,12 @@ impl Inner {
         self.epoch.store(self.registry.guard().epoch(), Ordering::Release);
         Ok(())
     }
+        let masked = Masked::begin();
 
     fn worker(
         &self,
         desk: Arc<Desk>,
+        drop(masked);
         listener: Arc<Notify>,
         owed: Vec<Close>,
     ) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
