@@ -3,7 +3,7 @@
 //! - Reconnects have jitter, and dead connections are noticed within seconds.
 //! - What was queued for a connection that is gone is dropped, not sent later: every queued message carries the number of
 //!   the connection that it was meant for. What the client itself still held is dated (`sent`), repeated or cumulative.
-//! - Replies come to one inbox for each process, so a request that is never answered leaves nothing behind.
+//! - Replies come to one inbox for each life of a process, so a request that is never answered leaves nothing behind.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use futures::stream::{SelectAll, select_all};
 use futures::{Stream, StreamExt};
 use rand::RngExt;
 use squall_proto::subject::{Root, TenantSubject};
-use squall_proto::vocabulary::id::{ShimId, TenantId};
+use squall_proto::vocabulary::id::{Incarnation, ShimId, TenantId};
 use squall_shim_core::link::Correlation;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -98,13 +98,14 @@ pub(crate) struct Nats {
 
 impl Nats {
     /// Starts to connect, and goes on until it succeeds.
-    pub(crate) async fn connect(address: &Address) -> Result<Self, Error> {
+    pub(crate) async fn connect(address: &Address, life: Incarnation) -> Result<Self, Error> {
         let (event, events) = mpsc::channel(64);
         let root = address.root();
         let options = options(address, event)?;
         let client = options.connect(address.urls.as_slice()).await?;
-        let inbox = client.new_inbox();
         let shim = address.shim.clone();
+        // Not the client's: its generator is copied by a fork, and siblings would get each other's answers.
+        let inbox = format!("_INBOX_{shim}.{life}");
         let command = |subscriber: Subscriber| -> Pin<Box<dyn Stream<Item = Arrival> + Send>> {
             Box::pin(subscriber.map(|message| Arrival::Command(message.payload.into())))
         };
@@ -201,7 +202,6 @@ impl Wire for Nats {
 fn options(address: &Address, event: mpsc::Sender<Event>) -> Result<ConnectOptions, Error> {
     let mut options = ConnectOptions::new()
         .name(format!("squall-shim {}", address.shim))
-        .custom_inbox_prefix(format!("_INBOX_{}", address.shim))
         .retry_on_initial_connect()
         .ping_interval(PING_EVERY)
         .connection_timeout(CONNECT_WITHIN)

@@ -577,6 +577,7 @@ impl Inner {
         Ok(async move {
             let _end = End(Arc::clone(&desk), Arc::clone(&registry));
             let plane = registry;
+        let life = registry.incarnation();
             let tools = Tools { link, plane, clock, desk, listener, tenant, shim };
             match way {
                 None => Worker::run(Nobody, tools).await,
@@ -584,7 +585,7 @@ impl Inner {
                     Some(wire) => Worker::run(wire, tools).await,
                     None => Worker::run(Nobody, tools).await,
                 },
-                Some(Way::Nats(address)) => match Nats::connect(&address).await {
+                Some(Way::Nats(address)) => match Nats::connect(&address, life).await {
                     Ok(wire) => Worker::run(wire, tools).await,
                     Err(error) => tracing::error!(%error, "no chaos in this process"),
                 },
