@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -217,9 +217,10 @@ impl Journal {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(locked)?;
         let boot = boot_id()?;
         if lock.metadata()?.len() != FILE_BYTES as u64 {
-            // Nothing of another length is a journal: nothing in it is believed.
+            // Nothing of another length is a journal: nothing in it is believed. Written, since a hole in a mapped file is filled
+            // only when it is touched, and on a full disk that ends the process.
             lock.set_len(0)?;
-            lock.set_len(FILE_BYTES as u64)?;
+            (&lock).write_all(&[0; FILE_BYTES])?;
         }
         let map = Map::of(&lock)?;
         let owed = map.take(boot, life);
