@@ -24,6 +24,7 @@ use squall_shim_core::{
     Act, Call, Claim, Clock, Directive, Ended, Local, NotApplied, Outcome, Policy, Registry, Site,
     Verdict, rewrite,
 };
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::bell::Bell;
@@ -456,6 +457,13 @@ impl<'a> Hold<'a> {
     }
 }
 
+/// The work of the shim's thread.
+fn run(runtime: Runtime, worker: impl Future<Output = ()>) {
+    runtime.block_on(worker);
+    // The look-up of a server's name can't be given up, and takes a minute where nobody answers: it is left behind.
+    runtime.shutdown_background();
+}
+
 /// A life that no other process has: from the operating system, since a forked child shares every generator's state.
 fn new_life() -> Result<Incarnation, Error> {
     let mut life = [0; 16];
@@ -540,7 +548,7 @@ impl Inner {
         let worker = self.worker(desk, listener, owed)?;
         let thread = thread::Builder::new()
             .name("squall-shim".to_owned())
-            .spawn(move || runtime.block_on(worker))
+            .spawn(move || run(runtime, worker))
             .map_err(Error::Thread)?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         self.epoch.store(self.registry.guard().epoch(), Ordering::Release);

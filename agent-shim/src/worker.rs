@@ -137,7 +137,7 @@ impl<W: Wire, P: Plane> Worker<W, P> {
                 self.link.handle(now, Input::Leave, &mut self.plane);
                 self.perform();
                 if self.link.owes_nothing() || now >= by {
-                    self.wire.leave(LEAVE_WITHIN).await;
+                    self.wire.leave(by.since(now)).await;
                     break;
                 }
             }
