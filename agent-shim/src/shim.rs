@@ -205,7 +205,7 @@ impl Shim {
         }
     }
 
-    /// Waits for a request's own permit, [`CLAIM_WAIT`] at most. On any runtime.
+    /// Waits for a request's own permit, [`CLAIM_WAIT`] at most, and not at all while no coordinator answers. On any runtime.
     pub async fn claim(&self, claim: Claim) -> Option<Directive> {
         let until = self.0.clock.now().plus(CLAIM_WAIT);
         while !claim.is_ready() && self.0.clock.now() < until {

@@ -1,7 +1,7 @@
 //! Everything in the host that waits on behalf of a fault: held calls, and claims for a permit.
 //!
 //! The shim's own thread ends the waits, so a host needs no timer of its own, and a stop ends them all at once. Should
-//! that thread be gone, nobody waits: [`Timers::add`] refuses.
+//! that thread be gone, nobody waits: [`Timers::add`] refuses. Nor does a claim while no coordinator answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ struct Entry {
 struct State {
     entries: BTreeMap<Key, Entry>,
     last: u64,
+    /// Whether a coordinator answered the last thing that it was asked.
+    answered: bool,
     closed: bool,
 }
 
@@ -66,7 +68,7 @@ impl Timers {
         let signal = Arc::new(Signal::default());
         let (key, earliest) = {
             let mut state = self.lock();
-            if state.closed {
+            if state.closed || (claim.is_some() && !state.answered) {
                 return None;
             }
             state.last += 1;
@@ -98,6 +100,14 @@ impl Timers {
     /// Lets the claims of a session look for their permit.
     pub(crate) fn wake_claims(&self, session: &SessionKey) {
         self.end(|_, claim| claim == Some(session));
+    }
+
+    /// Whether there is a coordinator that answers. Without one no claim can be, and none waits.
+    pub(crate) fn answered(&self, answered: bool) {
+        let before = std::mem::replace(&mut self.lock().answered, answered);
+        if before && !answered {
+            self.end(|_, claim| claim.is_some());
+        }
     }
 
     /// Ends all waits, for good: the thread that ends them goes.

@@ -190,6 +190,7 @@ impl<W: Wire, P: Plane> Worker<W, P> {
         match arrival {
             Arrival::Connected => self.link.handle(now, Input::Connected, &mut self.plane),
             Arrival::Disconnected => {
+                self.desk.timers.answered(false);
                 self.unanswered.clear();
                 self.link.handle(now, Input::Disconnected, &mut self.plane);
             }
@@ -219,6 +220,7 @@ impl<W: Wire, P: Plane> Worker<W, P> {
         correlation: Correlation,
         result: Result<squall_proto::vocabulary::message::Reply, Lost>,
     ) {
+        self.desk.timers.answered(result.is_ok());
         self.unanswered.retain(|(_, waiting)| *waiting != correlation);
         self.link.handle(now, Input::Reply { correlation, result }, &mut self.plane);
     }

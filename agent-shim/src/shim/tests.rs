@@ -88,7 +88,9 @@ fn a_claim_gets_its_permit_while_it_waits_and_passes_without_one() {
     let site = site(&shim);
     let claimed = std::thread::scope(|scope| {
         let claiming = scope.spawn(|| {
-            (0..200_u64).find_map(|n| {
+            let start = Instant::now();
+            let mut in_time = (0_u64..).take_while(|_| start.elapsed() < crate::testing::LONG);
+            in_time.find_map(|n| {
                 let request = RequestKey::of_bytes(&n.to_le_bytes());
                 shim.decide_blocking(&site, &Call { request, trace: None })
             })
@@ -104,6 +106,32 @@ fn a_claim_gets_its_permit_while_it_waits_and_passes_without_one() {
     let verdict = futures::executor::block_on(shim.decide(&site, &Call { request, trace: None }));
     assert!(verdict.is_none());
     assert!(start.elapsed() < Duration::from_secs(2), "claimed for {:?}", start.elapsed());
+}
+
+#[test]
+fn a_claim_waits_only_while_a_coordinator_answers() {
+    let (shim, mut coordinator) = Coordinator::with(plan(slow(1), "strict_claim"));
+    let site = site(&shim);
+    let claim = |n: u64| {
+        let request = RequestKey::of_bytes(&n.to_le_bytes());
+        drop(shim.decide_blocking(&site, &Call { request, trace: None }));
+    };
+    let waits = || {
+        let session = shim.registry().sessions().first()?.key().clone();
+        shim.0.wait(shim.0.clock.now().plus(CLAIM_WAIT), Some(session))
+    };
+    coordinator.until("claims wait", |_| waits().is_some());
+    coordinator.is_silent = true;
+    let mut number = 0;
+    coordinator.until("claims pass without an answer", |_| {
+        number += 1;
+        claim(number);
+        waits().is_none()
+    });
+    coordinator.is_silent = false;
+    coordinator.until("claims wait again", |_| waits().is_some());
+    coordinator.far.disconnect();
+    coordinator.until("claims pass without a connection", |_| waits().is_none());
 }
 
 #[tokio::test]
@@ -275,6 +303,68 @@ fn a_forked_child_of_a_linked_process_has_no_permits() {
     drop(coordinator.injected(&shim, &site));
     let child = || i32::from(shim.decide_blocking(&site, &any_call()).is_some());
     assert_eq!(forked(child), 0);
+}
+
+/// Signals that a thread of this process blocks, by its name as the system has it.
+fn blocked_by(name: &str) -> Vec<u64> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |thread: std::fs::DirEntry| {
+        // A thread of another test may have ended meanwhile.
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let blocked = field("SigBlk:")?.trim();
+        (field("Name:")?.trim() == name).then(|| u64::from_str_radix(blocked, 16).unwrap())
+    };
+    threads.filter_map(of).collect()
+}
+
+#[test]
+fn no_signal_of_the_host_ends_up_on_the_shim_s_thread() {
+    let shim = limited(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 1);
+    let start = Instant::now();
+    while blocked_by("squall-shim").is_empty() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    let blocked = blocked_by("squall-shim");
+    assert!(!blocked.is_empty(), "it has no thread");
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGCHLD, libc::SIGPIPE, libc::SIGUSR1] {
+        let bit = 1 << (signal - 1);
+        assert!(blocked.iter().all(|mask| mask & bit != 0), "signal {signal}: {blocked:x?}");
+    }
+    assert!(blocked.iter().all(|mask| mask & 1 << (libc::SIGSEGV - 1) == 0), "{blocked:x?}");
+    // The host's own thread is as it was.
+    let mask = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    assert!(mask.contains("SigBlk:\t0000000000000000"), "{mask}");
+    drop(shim);
+}
+
+#[test]
+fn the_thread_leaves_a_name_behind_that_is_still_looked_up() {
+    let (answer, question) = std::sync::mpsc::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let thread = std::thread::spawn(|| {
+        run(runtime, async { drop(tokio::task::spawn_blocking(move || question.recv())) });
+    });
+    let start = Instant::now();
+    while !thread.is_finished() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    assert!(thread.is_finished(), "it waits for an answer that nobody gives");
+    drop(answer);
+}
+
+#[test]
+fn a_forked_child_that_shuts_its_shim_down_waits_for_nobody() {
+    let shim = limited(Fault::Error(ErrorCodes { codes: vec![503], message: None }), 1);
+    // As another thread of the parent may have held it.
+    let held = shim.0.thread.lock().unwrap();
+    let code = forked(|| {
+        shim.shut_down();
+        shim.reset();
+        0
+    });
+    assert_eq!(code, 0);
+    drop(held);
 }
 
 /// Where the process that is to crash keeps its journal. Set by the test below in a process of its own.

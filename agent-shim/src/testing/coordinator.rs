@@ -66,6 +66,8 @@ pub(crate) struct Coordinator {
     pub(crate) far: Far,
     plan: Plan,
     pub(crate) permits: u32,
+    /// Nothing at all is answered.
+    pub(crate) is_silent: bool,
     pub(crate) answers_asks: bool,
     pub(crate) answers_renewals: bool,
     pub(crate) closes: Vec<Close>,
@@ -89,6 +91,7 @@ impl Coordinator {
             far,
             plan,
             permits: 10,
+            is_silent: false,
             answers_asks: true,
             answers_renewals: true,
             closes: vec![],
@@ -119,7 +122,7 @@ impl Coordinator {
             match (sent.subject, sent.reply) {
                 (TenantSubject::Ask { .. }, Some(to)) => {
                     let request = decode_request(&sent.payload).unwrap();
-                    if let Some(reply) = self.reply(request) {
+                    if let Some(reply) = self.reply(request).filter(|_| !self.is_silent) {
                         self.far.reply(to, Some(encode_reply(&reply)));
                     }
                 }
