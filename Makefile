@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test demo sim bench deny
+.PHONY: help tools lint check test demo sim soak bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -30,6 +30,10 @@ demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 
 sim: ## the real engine and shims on a virtual clock, network and log: SEEDS=1000 runs from FROM=0 on
 	cargo run --profile proof --package squall-sim --bin sim -- --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)
+
+soak: tools ## agents with and without a shim while everything around them dies and comes back (MINUTES=60, SEED=n)
+	cargo build --profile proof --package squall-soak --bins
+	$${CARGO_TARGET_DIR:-target}/proof/soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 bench: ## what the hook costs an agent's call (needs valgrind)
 	@command -v valgrind >/dev/null || { echo "make bench counts instructions with valgrind, which is not here: install the package \`valgrind\`" \

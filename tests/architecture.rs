@@ -78,6 +78,7 @@ fn arrows_between_crates_only_point_down() -> Result<()> {
                 .as_slice(),
         ),
         ("squall-sim", ["squall", "squall-domain", "squall-proto", "squall-shim-core"].as_slice()),
+        ("squall-soak", ["squall", "squall-proto", "squall-shim", "squall-tests"].as_slice()),
     ]);
     let metadata = MetadataCommand::new().manifest_path(MANIFEST).no_deps().exec()?;
     let ours: BTreeSet<String> =

@@ -32,8 +32,8 @@ use crate::clock::HostClock;
 use crate::config::{Builder, Config, Error, Way, from_env};
 use crate::fork;
 use crate::journal::Journal;
-use crate::nats::Nats;
 use crate::mask::Masked;
+use crate::nats::Nats;
 use crate::timers::{Timers, Wait};
 use crate::worker::{Desk, End, Failures, Nobody, Tools, Worker};
 
@@ -370,12 +370,12 @@ impl Shim {
     /// Gives every permit back, waits half a second at most for that to be acknowledged, and ends chaos in this process.
     /// Blocks; dropping the last handle does the same without waiting.
     pub fn shut_down(&self) {
-        self.0.bell.leave();
-        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // In a forked child there is no thread, and whoever held a lock is not there either.
         if !self.0.is_ours() {
             return;
         }
+        self.0.bell.leave();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A thread that panicked has ended all the same.
             let _ = thread.join();
@@ -546,20 +546,20 @@ impl Inner {
             .build()
             .map_err(Error::Thread)?;
         let worker = self.worker(desk, listener, owed)?;
+        let masked = Masked::begin();
         let thread = thread::Builder::new()
             .name("squall-shim".to_owned())
             .spawn(move || run(runtime, worker))
             .map_err(Error::Thread)?;
+        drop(masked);
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         self.epoch.store(self.registry.guard().epoch(), Ordering::Release);
         Ok(())
     }
-        let masked = Masked::begin();
 
     fn worker(
         &self,
         desk: Arc<Desk>,
-        drop(masked);
         listener: Arc<Notify>,
         owed: Vec<Close>,
     ) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
@@ -577,6 +577,7 @@ impl Inner {
         let mut link = Link::new(identity, u64::from_le_bytes(seed));
         owed.into_iter().for_each(|close| link.owe(close));
         let registry = Arc::clone(&self.registry);
+        let life = registry.incarnation();
         let clock = Arc::clone(&self.clock);
         let (tenant, shim, way) = match self.config.clone() {
             Some(config) => (config.tenant, config.shim, Some(config.way)),
@@ -585,7 +586,6 @@ impl Inner {
         Ok(async move {
             let _end = End(Arc::clone(&desk), Arc::clone(&registry));
             let plane = registry;
-        let life = registry.incarnation();
             let tools = Tools { link, plane, clock, desk, listener, tenant, shim };
             match way {
                 None => Worker::run(Nobody, tools).await,
@@ -607,13 +607,13 @@ impl Drop for Inner {
         if self.is_ours() {
             self.bell.leave();
             fork::forget(self.registry.guard());
+        } else {
+            // Of the parent: where its thread was, another one of this process may be.
+            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(thread.take());
         }
     }
 }
 
 #[cfg(test)]
 mod tests;
-        } else {
-            // Of the parent: where its thread was, another one of this process may be.
-            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(thread.take());
