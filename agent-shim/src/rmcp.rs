@@ -42,7 +42,7 @@ use squall_shim_core::{Directive, Ended, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Shim;
-use crate::hold::{LOOK_EVERY, unharmed};
+use crate::hold::LOOK_EVERY;
 use change::{Turn, change_output, turn};
 use detour::{Departure, Detour, Leaving};
 use seat::{Caller, Seat};
@@ -141,7 +141,8 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
             return None;
         }
         // A panic of ours lets the call pass.
-        match unharmed(|| Ok(caller.site.decide(&caller.call()))).unwrap_or(Verdict::Pass) {
+        let verdict = self.seat.shim().unharmed(|| Ok(caller.site.decide(&caller.call())));
+        match verdict.unwrap_or(Verdict::Pass) {
             Verdict::Pass => {
                 self.underway.watch(request.id.clone(), caller, State::Untouched);
                 None
@@ -172,7 +173,7 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
             self.leave(&id, State::Untouched, message, None, reply).await;
             return None;
         };
-        let answer = match turn(&directive, &caller, &message) {
+        let answer = match turn(self.seat.shim(), &directive, &caller, &message) {
             Ok(Turn::Answer(answer)) => Some(*answer),
             Ok(Turn::Break) => None,
             Ok(Turn::Request(changed)) => {
@@ -250,7 +251,9 @@ impl<T: Transport<RoleClient>> ChaosTransport<T> {
         };
         caller.site.ended(&caller.call(), ended);
         match state {
-            State::Expected(directive) => change_output(directive, &caller, message),
+            State::Expected(directive) => {
+                change_output(self.seat.shim(), directive, &caller, message)
+            }
             State::Untouched | State::Held(_) | State::InputChanged => message,
         }
     }

@@ -382,6 +382,15 @@ impl Shim {
         }
     }
 
+    /// Does a piece of a fault's work. A panic in it is a fault of the shim, and none of the host's business.
+    #[cfg(any(feature = "rmcp", feature = "tower"))]
+    pub(crate) fn unharmed<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, NotApplied>,
+    ) -> Result<T, NotApplied> {
+        self.caught(work).unwrap_or(Err(NotApplied::Adapter))
+    }
+
     /// A panic of ours is counted, and means that nothing is done.
     fn caught<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
         let result = catch_unwind(AssertUnwindSafe(what));

@@ -10,7 +10,7 @@ use squall_shim_core::{Act, Directive, Failure, FailureKind, NotApplied, render}
 
 use super::seat::Caller;
 use super::{Rx, Tx};
-use crate::hold::unharmed;
+use crate::Shim;
 
 /// What an act makes of a call.
 pub(super) enum Turn {
@@ -23,11 +23,12 @@ pub(super) enum Turn {
 
 /// What becomes of a call now: await nothing between this and doing it.
 pub(super) fn turn(
+    shim: &Shim,
     directive: &Directive,
     caller: &Caller,
     request: &Tx,
 ) -> Result<Turn, NotApplied> {
-    unharmed(|| {
+    shim.unharmed(|| {
         Ok(match directive.act()? {
             Act::Proceed => Turn::Proceed,
             Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
@@ -65,8 +66,8 @@ fn changed_input(cut: &InputRewrite<'_>, caller: &Caller, request: &Tx) -> Resul
 }
 
 /// The answer as its directive wants it; as the server gave it where that can't be, or where the session has stopped.
-pub(super) fn change_output(directive: Directive, caller: &Caller, answer: Rx) -> Rx {
-    let changed = unharmed(|| match directive.act()? {
+pub(super) fn change_output(shim: &Shim, directive: Directive, caller: &Caller, answer: Rx) -> Rx {
+    let changed = shim.unharmed(|| match directive.act()? {
         Act::RewriteOutput(rewrite) => changed_output(&rewrite, caller, &answer),
         Act::Proceed | Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
     });

@@ -305,6 +305,14 @@ fn a_forked_child_of_a_linked_process_has_no_permits() {
     assert_eq!(forked(child), 0);
 }
 
+#[cfg(any(feature = "rmcp", feature = "tower"))]
+#[test]
+fn a_panic_in_the_work_of_a_fault_is_counted_and_stays_here() {
+    let shim = Shim::off();
+    let done: Result<(), _> = shim.unharmed(|| panic!("a fault of the shim"));
+    assert_eq!((done, shim.status().panics), (Err(NotApplied::Adapter), 1));
+}
+
 /// Signals that a thread of this process blocks, by its name as the system has it.
 fn blocked_by(name: &str) -> Vec<u64> {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::{Answer, Body, Gathered, content};
 use crate::Shim;
-use crate::hold::{LOOK_EVERY, unharmed};
+use crate::hold::LOOK_EVERY;
 
 /// One request at its site.
 pub(super) struct Caller {
@@ -81,7 +81,7 @@ impl Caller {
 
     /// What becomes of a request now: await nothing between this and doing it.
     fn turn(&self, directive: &Directive) -> Result<Turn, NotApplied> {
-        unharmed(|| {
+        self.shim.unharmed(|| {
             Ok(match directive.act()? {
                 Act::Proceed => Turn::Proceed,
                 Act::Fail(failure) if failure.kind == FailureKind::Disconnect => Turn::Break,
@@ -237,7 +237,7 @@ impl Caller {
         change: impl FnOnce(Act<'_>) -> Result<Vec<u8>, NotApplied>,
     ) -> Option<(Directive, Bytes)> {
         let directive = directive?;
-        match unharmed(|| change(directive.act()?)) {
+        match self.shim.unharmed(|| change(directive.act()?)) {
             Ok(changed) => Some((directive, changed.into())),
             Err(why) => {
                 directive.not_applied(&self.call(), why);
