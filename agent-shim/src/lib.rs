@@ -72,8 +72,10 @@
 //!   No contact, no chaos: a shim that hears nothing injects nothing after three seconds.
 //! - **Never the host's runtime.** The shim has a thread and a runtime of its own. Everything `async` here runs on any
 //!   executor; everything has a blocking twin.
+//! - **Never the host's signals.** They are blocked on the shim's threads, SIGPIPE too.
 //! - **Prompts, bodies and headers stay in the process.** Names, counters and times leave it, nothing else.
-//! - **A forked child injects nothing** until its host calls [`Shim::after_fork`]: permits belong to one process.
+//! - **A forked child injects nothing** until its host calls [`Shim::after_fork`]: permits belong to one process. Nor does it
+//!   wait for anything that another thread of its parent held.
 
 mod bell;
 mod clock;

@@ -13,8 +13,9 @@ use crate::crew::Notes;
 use crate::sessions::Operator;
 use crate::stage::Stage;
 
-/// Quiet times, in milliseconds, from when the coordinator answers again: long enough that chaos is under way in most of them.
-const CALM_MS: std::ops::Range<u64> = 3_000..10_000;
+/// Quiet times, in milliseconds, from when the coordinator answers again: a shim's pause between two tries to connect is
+/// seven seconds at most, so chaos is under way in most of them.
+const CALM_MS: std::ops::Range<u64> = 4_000..20_000;
 /// Times away: from a blink to more than it takes until a dead connection is noticed, which is ten seconds.
 const AWAY_MS: std::ops::Range<u64> = 200..14_000;
 /// How soon a coordinator that gave up is started again.

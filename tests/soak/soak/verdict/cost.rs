@@ -15,7 +15,7 @@ const JUDGED_FROM: Duration = Duration::from_secs(10 * 60);
 /// The part of a run that is no steady state yet.
 const WARM_UP: f64 = 0.2;
 /// Most growth of memory beyond the twin's, in KiB an hour. What a shim may add to its agent is 2 MiB in all; a leak of one
-/// connection's buffers at each of an hour's 250 reconnects is ten times as much.
+/// connection's buffers at each of an hour's 150 reconnects is several times as much.
 const RSS_MAX: f64 = 2048.0;
 /// Most growth of threads or open files in an hour. One that stays behind at one of a hundred reconnects is twice that.
 const PIECES_MAX: f64 = 1.0;
