@@ -31,7 +31,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use squall_proto::vocabulary::id::{Incarnation, SessionId, SessionKey, TenantId};
-use squall_proto::vocabulary::limits::TOKEN_BYTES_MAX;
+use squall_proto::vocabulary::limits::{GRANT_PERMITS_MAX, TOKEN_BYTES_MAX};
 use squall_proto::vocabulary::message::{Close, GrantRef};
 use squall_shim_core::journal::{self, BurnLog, Lost};
 
@@ -173,6 +173,10 @@ impl Map {
         let req_no = self.u64(at + REQ_NO_AT).load(Ordering::Relaxed);
         let check = checksum(life, &session, req_no, permits);
         if self.u64(at + CHECK_AT).load(Ordering::Relaxed) != check {
+            return None;
+        }
+        if !(1..=GRANT_PERMITS_MAX).contains(&permits) || req_no == 0 {
+            // No grant is like that. A Close of one could not be read, and would be sent for ever.
             return None;
         }
         let used = self.u32(at + USED_AT).load(Ordering::SeqCst).min(permits);

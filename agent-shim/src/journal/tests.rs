@@ -55,6 +55,19 @@ fn the_next_process_owes_what_the_dead_one_held() {
 }
 
 #[test]
+fn a_grant_that_nobody_can_have_issued_is_not_owed() {
+    let folder = Folder::new("impossible");
+    let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
+    journal.open(&key("none"), 1, 0).unwrap();
+    journal.open(&key("many"), 1, GRANT_PERMITS_MAX + 1).unwrap();
+    journal.open(&key("unasked"), 0, 1).unwrap();
+    journal.open(&key("most"), 1, GRANT_PERMITS_MAX).unwrap();
+    drop(journal);
+    let (_, owes) = Journal::open(&folder.journal(), SECOND).unwrap();
+    assert_eq!(owes, [owed("most", 1, 0)]);
+}
+
+#[test]
 fn what_was_settled_is_not_owed_and_a_slot_is_used_again_by_its_session() {
     let folder = Folder::new("settled");
     let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
@@ -146,14 +159,14 @@ fn a_life_that_lost_its_journal_burns_no_more_and_leaves_it_alone() {
 #[test]
 fn no_burn_is_both_applied_and_given_back_when_the_journal_is_taken_meanwhile() {
     let folder = Folder::new("race");
-    for round in 0..200 {
+    for round in 1..=800 {
         let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
-        let burns = journal.open(&key("s"), round, 1_000_000).unwrap();
+        let burns = journal.open(&key("s"), round, GRANT_PERMITS_MAX).unwrap();
         let started = std::sync::Barrier::new(2);
         let (closed, applied) = std::thread::scope(|scope| {
             let burner = scope.spawn(|| {
                 started.wait();
-                (0..1_000).take_while(|_| burns.burned().is_ok()).count()
+                (0..GRANT_PERMITS_MAX).take_while(|_| burns.burned().is_ok()).count()
             });
             let file = OpenOptions::new().read(true).write(true).open(folder.journal()).unwrap();
             let successor = Map::of(&file).unwrap();
