@@ -96,7 +96,8 @@ impl Engine {
         }
     }
 
-    /// One page of the tenant's whole plan: everything that is live, and stops that are not proven yet.
+    /// One page of the tenant's whole plan: everything that is live, and stops that are not proven yet. Who asks for a page
+    /// that the plan no longer has gets the first, and so starts over; a page beyond the last is one that nobody reads.
     pub(super) fn whole_plan(&self, now: Now, tenant: &TenantId, page: u32) -> Plan {
         let wanted = |session: &&squall_domain::session::Session| {
             let open_stop = session.stop.as_ref().is_some_and(|stop| stop.proof.is_none());
@@ -105,6 +106,7 @@ impl Engine {
         let keys: Vec<&SessionKey> =
             self.world.sessions().filter(wanted).map(|session| &session.key).collect();
         let pages = self.paged(&keys);
+        let page = if (page as usize) < pages.len() { page } else { 0 };
         let keys = pages.get(page as usize).map(Vec::as_slice).unwrap_or_default();
         let (live, ended) = self.standings(now, tenant, keys.iter().copied());
         Plan {

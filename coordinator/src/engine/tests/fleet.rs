@@ -3,7 +3,7 @@
 use squall_domain::session::ClientCommand;
 use squall_proto::vocabulary::id::Incarnation;
 use squall_proto::vocabulary::limits::HELLO_EVERY;
-use squall_proto::vocabulary::message::{Hello, Reply};
+use squall_proto::vocabulary::message::{Hello, Reply, Request, Sync};
 
 use super::bench::{Bench, hello, incarnation, spec};
 
@@ -91,4 +91,13 @@ fn permits_are_shown_with_the_process_that_holds_them() {
     let open: Vec<_> = bench.fleet().open_permits.into_iter().collect();
     let [(holder, 1)] = &open[..] else { panic!("{open:?}") };
     assert_eq!(holder.incarnation, incarnation("shim-1"));
+}
+
+#[test]
+fn a_page_that_the_plan_no_longer_has_is_answered_with_the_first() {
+    let mut bench = Bench::running(10);
+    let sync = Sync { incarnation: incarnation("shim-1"), page: 7 };
+    let token = bench.send(0, "shim-1", Request::Sync(sync));
+    let Some(Reply::Plan(plan)) = bench.reply(token) else { panic!("no plan") };
+    assert_eq!((plan.page, plan.pages, plan.live.len()), (0, 1, 1));
 }
