@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test demo sim soak bench deny
+.PHONY: help tools lint check test demo fuzz sim soak bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -39,6 +39,17 @@ bench: ## what the hook costs an agent's call (needs valgrind)
 	@command -v valgrind >/dev/null || { echo "make bench counts instructions with valgrind, which is not here: install the package \`valgrind\`" \
 	  "(apt-get, dnf or apk), or run it in a Linux container; the last figures stand in docs/adr/0010-a-sites-filter-is-a-hint.md" >&2; exit 1; }
 	cargo bench --package squall-shim-core
+
+TIME ?= 60
+# The coordinator is the largest crate and does little with one input: optimised less, it is built in half the time.
+FUZZ_LIGHTLY := $(foreach crate,squall squall-fuzz,$(foreach setting,opt-level=1 debug=0,--config 'profile.proof.package.$(crate).$(setting)'))
+fuzz: ## bytes at every door, guided by the code that they reach, for TIME=60 seconds in all (needs g++)
+	@command -v $${CXX:-c++} >/dev/null || { echo "make fuzz builds libFuzzer, which is written in C++, and there is no compiler for it:" \
+	  "install the package \`g++\` (apt-get, apk) or \`gcc-c++\` (dnf)" >&2; exit 1; }
+	host=$$(rustc -vV | sed -n 's/^host: //p'); \
+	RUSTFLAGS="--cfg squall_fuzz" RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/instrument.sh" \
+	  cargo build --package squall-fuzz --profile proof --target "$$host" --target-dir target/fuzz $(FUZZ_LIGHTLY); \
+	target/fuzz/$$host/proof/squall-fuzz all --time $(TIME)
 
 deny: ## licences with their texts, bans, sources and versions of all dependencies, by cargo-deny
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -77,6 +77,7 @@ fn arrows_between_crates_only_point_down() -> Result<()> {
             ["squall", "squall-domain", "squall-proto", "squall-shim", "squall-shim-core"]
                 .as_slice(),
         ),
+        ("squall-fuzz", ["squall", "squall-domain", "squall-proto", "squall-shim"].as_slice()),
         ("squall-sim", ["squall", "squall-domain", "squall-proto", "squall-shim-core"].as_slice()),
         ("squall-soak", ["squall", "squall-proto", "squall-shim", "squall-tests"].as_slice()),
     ]);

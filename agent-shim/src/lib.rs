@@ -80,6 +80,8 @@
 mod bell;
 mod clock;
 mod config;
+#[cfg(feature = "doors")]
+pub mod doors;
 mod fork;
 mod journal;
 mod mask;

@@ -27,7 +27,11 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use squall_proto::wire::FILE_DESCRIPTOR_SET;
+#[cfg(feature = "doors")]
+use squall_proto::wire::v1::fleet_service_server::FleetService;
 use squall_proto::wire::v1::fleet_service_server::FleetServiceServer;
+#[cfg(feature = "doors")]
+use squall_proto::wire::v1::session_service_server::SessionService;
 use squall_proto::wire::v1::session_service_server::SessionServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -117,6 +121,23 @@ struct Doors {
 }
 
 impl Doors {
+    fn new(
+        handle: Handle,
+        journal: Arc<dyn Journal>,
+        ready: Ready,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            watches: Watches::new(handle.clone()),
+            handle,
+            journal,
+            ready,
+            draining,
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+        }
+    }
+
     /// A place for one more watcher, and when it has to leave.
     fn watcher(&self, metadata: &MetadataMap) -> Result<Until, Error> {
         self.until(metadata, place(&self.watchers, "watchers", WATCHERS_MAX)?)
@@ -168,15 +189,7 @@ where
 {
     let (reporter, health) = tonic_health::server::health_reporter();
     let ready = health::report(handle.clone(), journal.clone(), reporter, shutdown.clone());
-    let doors = Doors {
-        watches: Watches::new(handle.clone()),
-        handle,
-        journal,
-        ready,
-        draining: shutdown.clone(),
-        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
-        readers: Arc::new(Semaphore::new(READERS_MAX)),
-    };
+    let doors = Doors::new(handle, journal, ready, shutdown.clone());
     let sessions = SessionServiceServer::new(Sessions(doors.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
@@ -203,6 +216,13 @@ where
             Ok(())
         }
     }
+}
+
+/// See [`crate::doors::services`].
+#[cfg(feature = "doors")]
+pub(crate) fn over_nothing(journal: Arc<dyn Journal>) -> (impl SessionService, impl FleetService) {
+    let doors = Doors::new(Handle::gone(), journal, Ready::at_once(), CancellationToken::new());
+    (Sessions(doors.clone()), Fleet(doors))
 }
 
 /// What a client that knows nothing finds: our messages, and those in the details of our errors.

@@ -10,9 +10,12 @@
 //! - [`replica`]: the pump between the engine and all of these.
 //! - [`server`]: a whole coordinator, put together.
 //! - [`session_file`]: sessions as people write them.
+//! - `doors`: what fuzzers knock at (feature "doors").
 
 pub mod api;
 pub mod cli;
+#[cfg(feature = "doors")]
+pub mod doors;
 pub mod embedded;
 pub mod engine;
 pub mod fleet;

@@ -48,6 +48,12 @@ impl Handle {
         (Self { calls, changes: changes.clone() }, Inbox { calls: received, changes })
     }
 
+    /// Reaches a replica that has stopped.
+    #[cfg(feature = "doors")]
+    pub(crate) fn gone() -> Self {
+        Self::new().0
+    }
+
     /// Does something, once, and waits until it is durable.
     ///
     /// # Errors
