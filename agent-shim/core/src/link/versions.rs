@@ -111,13 +111,22 @@ impl Versions {
             // What changed since an older version than ours includes what changed since ours.
             (Some(previous), Some(known)) if previous <= known => Step::Apply(self.take(plan)),
             _ => {
-                if self.early.len() >= EARLY_MAX {
-                    self.early.pop_front();
-                }
-                self.early.push_back(plan);
+                self.keep(plan);
                 Step::Gap
             }
         }
+    }
+
+    /// Keeps a delta that came early, once however often it comes: repetitions must not push out the others.
+    fn keep(&mut self, plan: Plan) {
+        let same = |kept: &Plan| kept.version == plan.version && kept.previous == plan.previous;
+        if self.early.iter().any(same) {
+            return;
+        }
+        if self.early.len() >= EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(plan);
     }
 
     /// A delta that came early and fits now.
@@ -273,6 +282,17 @@ mod tests {
             versions.broadcast(plan(100 + sequence, Some(99 + sequence), 0, 1));
         }
         assert_eq!(versions.early.len(), EARLY_MAX);
+    }
+
+    #[test]
+    fn an_early_delta_that_comes_again_and_again_pushes_no_other_out() {
+        let mut versions = synced(10);
+        versions.broadcast(plan(12, Some(11), 0, 1));
+        for _ in 0..=EARLY_MAX {
+            versions.broadcast(plan(14, Some(13), 0, 1));
+        }
+        versions.page(0, plan(11, None, 0, 1));
+        assert_eq!(versions.next_early().map(|change| change.sequence), Some(12));
     }
 
     #[test]
