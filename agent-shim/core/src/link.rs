@@ -24,6 +24,8 @@ mod closes;
 mod contact;
 mod grants;
 mod lease;
+#[cfg(feature = "model")]
+mod model;
 mod outbox;
 mod pace;
 mod phi;
@@ -169,6 +171,7 @@ pub struct Status {
 
 /// See the module.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Link {
     identity: Identity,
     random: Random,

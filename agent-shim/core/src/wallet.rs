@@ -14,6 +14,8 @@
 //! - After [`Wallet::stop`] or `pause(true)` returned, the value has changed: no swap from an older one succeeds.
 
 mod lease;
+#[cfg(feature = "model")]
+mod model;
 mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +80,7 @@ pub enum NoPermit {
 
 /// A burned permit. It counts as a running fault until it is given to [`Wallet::finished`].
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 #[must_use = "the fault counts as running until it is given to `finished`"]
 pub struct Burn(State);
 
