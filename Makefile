@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test demo fuzz sim soak bench deny
+.PHONY: help tools lint check test model demo fuzz sim soak bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -23,6 +23,9 @@ check: lint ## lint, lints of single features, and unit tests: what to run befor
 
 test: tools ## everything: unit, documentation, integration and end-to-end tests
 	cargo test --workspace --all-features
+
+model: ## explore the protocol's real state machines exhaustively (some 10 minutes; NAMES="ledger abort" for some)
+	cargo run --package squall-model --profile proof --bin model -- $(NAMES)
 
 demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 	cargo build --package squall --package squall-tests --bins
