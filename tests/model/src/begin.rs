@@ -37,7 +37,7 @@ impl Fleet {
             let at = &self.seats[seat];
             let plan = whole_plan(&log.world, &crate::cast::tenant(at.tenant), 0);
             let mut process = Process::new(seat, 1, at, self.journal);
-            process.inherit(&self.key);
+            process.inherit(&self.key, at);
             process.connect(now, &plan);
             *slate = process.leave(*slate);
             process.touch();

@@ -52,14 +52,22 @@ impl Seat {
     #[must_use]
     pub fn holder(&self, life: u8) -> Holder {
         let shim = ShimId::new(self.shim).expect("names of the cast are tokens");
-        Holder { tenant: tenant(self.tenant), shim, incarnation: Incarnation([life; 16]) }
+        Holder { tenant: tenant(self.tenant), shim, incarnation: self.incarnation(life) }
+    }
+
+    /// The name of that life: its number, and what no other shim's has.
+    #[must_use]
+    pub fn incarnation(&self, life: u8) -> Incarnation {
+        let mut bytes = [self.shim.as_bytes()[0]; 16];
+        bytes[0] = life;
+        Incarnation(bytes)
     }
 
     /// What the link of that process says of itself.
     #[must_use]
     pub fn identity(&self, life: u8) -> Identity {
         Identity {
-            incarnation: Incarnation([life; 16]),
+            incarnation: self.incarnation(life),
             version: "model".to_owned(),
             environment: Environment::new("staging").expect("names of the cast are tokens"),
             allowed: vec![FaultKind::Latency],

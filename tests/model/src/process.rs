@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use squall_proto::vocabulary::id::{Incarnation, SessionKey};
+use squall_proto::vocabulary::id::SessionKey;
 use squall_proto::vocabulary::message::{Close, GrantRef, Reply, Request, ScopeKeys, Welcome};
 use squall_proto::vocabulary::plan::Plan;
 use squall_proto::vocabulary::time::BootNanos;
@@ -105,13 +105,13 @@ impl Process {
     }
 
     /// Takes the journal of a dead life: its grant is closed as it says.
-    pub fn inherit(&mut self, session: &SessionKey) {
+    pub fn inherit(&mut self, session: &SessionKey, at: &Seat) {
         let Some(file) = self.hands.file() else { return };
         let grant = file.read().grant;
         file.write(Slate { owner: self.life, grant: None });
         if let Some((life, req_no, _, used)) = grant {
             let grant = GrantRef { session: session.clone(), req_no };
-            self.link.owe(Close { incarnation: Incarnation([life; 16]), grant, used });
+            self.link.owe(Close { incarnation: at.incarnation(life), grant, used });
         }
     }
 
@@ -198,13 +198,18 @@ impl Process {
     }
 
     /// The child is started again, under a life of its own.
-    pub fn start_again(&mut self, now: BootNanos, plan: &Plan) -> Vec<(Correlation, Request)> {
+    pub fn start_again(
+        &mut self,
+        now: BootNanos,
+        at: &Seat,
+        plan: &Plan,
+    ) -> Vec<(Correlation, Request)> {
         self.bare = false;
         self.holds_as = self.life;
         self.asked = 0;
         self.sent = 0;
         self.hands.renew(self.life);
-        let mut sent = self.feed(now, Input::Forked(Incarnation([self.life; 16])));
+        let mut sent = self.feed(now, Input::Forked(at.incarnation(self.life)));
         sent.extend(self.connect(now, plan));
         sent
     }

@@ -101,8 +101,9 @@ impl Fleet {
             }
             Step::StartAgain { process, replica } => {
                 let plan = self.plan_at(state, process, replica);
+                let at = &self.seats[state.processes[process].seat];
                 let what = (6, state.processes[process].life, plan.version.sequence);
-                self.with(state, process, &what, |it, now| it.start_again(now, &plan))
+                self.with(state, process, &what, |it, now| it.start_again(now, at, &plan))
             }
             Step::Deliver { mail: print, to } => {
                 let mail = Arc::clone(state.net.get(&print)?);

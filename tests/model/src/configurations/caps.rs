@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use squall_proto::vocabulary::session::{RateDraft, SafetyDraft};
 
-use super::{INJECTED, LONG, SECOND, USED_UP, plain};
+use super::{INJECTED, SECOND, USED_UP, plain};
 use crate::cast::{ACME, GLOBEX, Seat, spec};
-use crate::fleet::{Clock, Fleet, Hope, Limits};
+use crate::fleet::{Clock, Fleet, Hope};
 
 pub(super) fn all() -> Vec<Fleet> {
     vec![
@@ -123,7 +123,6 @@ fn single_request() -> Fleet {
             Seat { wishes: &[("planner", None), ("writer", None)], ..Seat::new("one") },
             Seat::new("two"),
         ],
-        clock: Clock::Still { jumps: &[LONG] },
         sometimes: vec![USED_UP],
         ..plain(
             "single_request",
@@ -140,12 +139,9 @@ const FAULT: Duration = Duration::from_secs(10);
 
 fn outstanding() -> Fleet {
     Fleet {
-        seats: vec![
-            Seat { mortal: true, ..Seat::new("one") },
-            Seat { asks: 2, ..Seat::new("two") },
-        ],
+        seats: vec![Seat { mortal: true, ..Seat::new("one") }, Seat::new("two")],
         clock: Clock::Ticking { tick: THIRD, ticks: 7, rates: &[(500, -500)], fresh: true },
-        requests: 6,
+        requests: 5,
         replicas: 1,
         sometimes: vec![("a dead shim's slot is free again", |_, state| {
             !state.processes[0].alive
@@ -172,7 +168,7 @@ fn concurrency() -> Fleet {
         seats: vec![Seat::new("one"), Seat::new("two")],
         clock: Clock::Ticking { tick: THIRD, ticks: 7, rates: &[(500, -500)], fresh: true },
         replicas: 1,
-        requests: 6,
+        requests: 5,
         sometimes: vec![INJECTED],
         ..plain(
             "concurrency",
@@ -187,13 +183,12 @@ fn rate() -> Fleet {
         clock: Clock::Ticking {
             tick: Duration::from_millis(5_600),
             ticks: 4,
-            rates: &[(0, 0), (500, -500)],
+            rates: &[(500, -500)],
             fresh: true,
         },
-        seats: vec![Seat { asks: 1, ..Seat::new("one") }, Seat { asks: 2, ..Seat::new("two") }],
+        seats: vec![Seat { asks: 1, ..Seat::new("one") }, Seat::new("two")],
         replicas: 1,
-        limits: Limits { reborn: 1, ..Limits::default() },
-        requests: 6,
+        requests: 5,
         sometimes: vec![("two windows were used", |_, state| state.injections.len() == 2)],
         ..plain(
             "rate",

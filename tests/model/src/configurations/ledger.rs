@@ -11,11 +11,10 @@ pub(super) fn all() -> Vec<Fleet> {
 fn ledger() -> Fleet {
     Fleet {
         clock: Clock::Still { jumps: &[LONG] },
-        limits: Limits { lost: 1, ..Limits::default() },
         sometimes: vec![USED_UP, REFUNDED],
         ..plain(
             "ledger",
-            "two shims, two owners, an ask that is lost and given up",
+            "two shims, two owners, permits that lie idle",
             spec(2, &[], SECOND, |_| {}),
         )
     }
@@ -23,11 +22,11 @@ fn ledger() -> Fleet {
 
 fn repeats() -> Fleet {
     Fleet {
-        seats: vec![Seat { asks: 2, ..Seat::new("one") }],
-        requests: 8,
-        clock: Clock::Still { jumps: &[LONG, LONG] },
-        limits: Limits { lost: 2, unanswered: 1, ..Limits::default() },
-        sometimes: vec![USED_UP, REFUNDED],
+        seats: vec![Seat::new("one")],
+        requests: 6,
+        clock: Clock::Still { jumps: &[LONG] },
+        limits: Limits { lost: 1, unanswered: 1, ..Limits::default() },
+        sometimes: vec![INJECTED, REFUNDED],
         ..plain(
             "repeats",
             "one shim whose requests are lost, repeated and given up, an append without an answer",
@@ -89,14 +88,17 @@ fn group() -> Fleet {
                 state.log.book.issued.len() == 2 && state.log.len == 3
             }),
         ],
-        ..plain("group", "two requests decided in one append", spec(3, &[], SECOND, |_| {}))
+        ..plain("group", "two requests decided in one append", spec(2, &[], SECOND, |_| {}))
     }
 }
 
 fn takeover() -> Fleet {
     Fleet {
+        seats: vec![Seat::new("one")],
+        requests: 5,
+        clock: Clock::Still { jumps: &[LONG] },
         limits: Limits { resent: 1, reborn: 1, ..Limits::default() },
-        sometimes: vec![USED_UP],
+        sometimes: vec![INJECTED, REFUNDED],
         ..plain(
             "takeover",
             "a replica starts anew, and open grants are sent once more",
@@ -121,7 +123,7 @@ fn damage() -> Fleet {
     Fleet {
         seats: vec![Seat { asks: 2, ..Seat::new("one") }],
         limits: Limits { records: 1, ..Limits::default() },
-        requests: 6,
+        requests: 5,
         sometimes: vec![("the damage is found", |_, state| {
             state
                 .replicas
@@ -155,10 +157,10 @@ fn damage() -> Fleet {
 
 fn live() -> Fleet {
     Fleet {
-        seats: vec![Seat { asks: 2, ..Seat::new("one") }],
+        seats: vec![Seat::new("one")],
         clock: Clock::Still { jumps: &[LONG] },
         records: 8,
-        requests: 8,
+        requests: 6,
         deeds: vec![Deed::Abort],
         sometimes: vec![USED_UP, PROVEN],
         hopes: vec![
@@ -168,19 +170,19 @@ fn live() -> Fleet {
                     let it = &state.processes[0];
                     it.asked == 0 && !state.log.book.is_stopped() && state.tried[0] == 0
                 },
-                good: |_, state| state.injections.len() == 2,
+                good: |_, state| state.injections.len() == 1,
             },
             Hope {
                 name: "L2 open grants of live shims close",
-                from: |_, state| state.processes[0].sent <= 6,
+                from: |_, state| state.processes[0].sent <= 4,
                 good: |_, state| state.log.book.open().count() == 0,
             },
             Hope {
                 name: "L3 an abort makes all shims inert, and is proven",
-                from: |_, state| state.log.book.aborted && state.processes[0].sent <= 6,
+                from: |_, state| state.log.book.aborted && state.processes[0].sent <= 4,
                 good: |_, state| state.log.book.proven.is_some(),
             },
         ],
-        ..plain("live", "what must stay possible (L1, L2, L3)", spec(2, &[], SECOND, |_| {}))
+        ..plain("live", "what must stay possible (L1, L2, L3)", spec(1, &[], SECOND, |_| {}))
     }
 }

@@ -41,8 +41,7 @@ fn abort() -> Fleet {
     Fleet {
         seats: vec![Seat::new("one")],
         deeds: vec![Deed::Abort],
-        limits: Limits { unanswered: 1, ..Limits::default() },
-        requests: 6,
+        requests: 5,
         sometimes: vec![
             PROVEN,
             INJECTED,
@@ -62,8 +61,7 @@ fn reported() -> Fleet {
     Fleet {
         seats: vec![Seat::new("one")],
         deeds: vec![Deed::Abort],
-        clock: Clock::Still { jumps: &[LONG, LONG] },
-        limits: Limits { unanswered: 1, ..Limits::default() },
+        clock: Clock::Still { jumps: &[LONG] },
         requests: 6,
         sometimes: vec![
             PROVEN,
@@ -83,6 +81,7 @@ fn pause() -> Fleet {
     Fleet {
         seats: vec![Seat { asks: 2, ..Seat::new("one") }],
         deeds: vec![Deed::Pause, Deed::Resume],
+        replicas: 1,
         requests: 6,
         records: 8,
         sometimes: vec![
@@ -93,7 +92,7 @@ fn pause() -> Fleet {
                     && state.injections.len() == 2
             }),
         ],
-        ..plain("pause", "a pause, pushed, and a resume", spec(4, &[], SECOND, |_| {}))
+        ..plain("pause", "a pause, pushed, and a resume", spec(2, &[], SECOND, |_| {}))
     }
 }
 
@@ -133,7 +132,7 @@ fn lever() -> Fleet {
         ..plain(
             "lever",
             "a lever engages, on a subject of its own, and is released",
-            spec(2, &[], SECOND, |_| {}),
+            spec(1, &[], SECOND, |_| {}),
         )
     }
 }
@@ -143,7 +142,6 @@ fn start() -> Fleet {
         draft: true,
         seats: vec![Seat::new("one")],
         deeds: vec![Deed::Start, Deed::Engage(Scope::Fleet), Deed::Release(Scope::Fleet)],
-        limits: Limits { unanswered: 1, ..Limits::default() },
         records: 7,
         sometimes: vec![HALTED, INJECTED],
         ..plain("start", "a start beside a lever", spec(1, &[], SECOND, |_| {}))

@@ -3,7 +3,6 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use squall_proto::vocabulary::id::Incarnation;
 use squall_proto::vocabulary::message::{Close, Command, GrantRef, Reply, Request};
 use squall_proto::vocabulary::plan::Plan;
 use squall_proto::vocabulary::time::BootNanos;
@@ -124,7 +123,7 @@ impl Fleet {
         let plan = self.plan_at(state, process, replica);
         let what = (7, seat, life, plan.version.sequence);
         self.with(state, process, &what, |it, now| {
-            it.inherit(&self.key);
+            it.inherit(&self.key, at);
             it.connect(now, &plan)
         })
     }
@@ -159,7 +158,8 @@ impl Fleet {
         let seat = state.processes[process].seat;
         let other = state.processes.iter().find(|it| it.seat != seat)?;
         let grant = GrantRef { session: self.key.clone(), req_no: 1 };
-        let close = Close { incarnation: Incarnation([other.life; 16]), grant, used: 0 };
+        let incarnation = self.seats[other.seat].incarnation(other.life);
+        let close = Close { incarnation, grant, used: 0 };
         let (sent, request) = (state.tick, Request::Close(close));
         let forged = Mail::Up { from: process, sent, correlation: FORGED, request };
         post(state, &letter(forged));
