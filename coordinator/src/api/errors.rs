@@ -17,8 +17,9 @@ use crate::replica::Gone;
 
 /// Domain of the reasons in `ErrorInfo`.
 pub const DOMAIN: &str = "squall";
-/// Longest message, in bytes: with `%`-encoding it may grow threefold in the trailer.
-const MESSAGE_BYTES_MAX: usize = 1024;
+/// Longest message, in bytes: it travels twice, `%`-encoded up to three times as long, and in the details. All of that stays
+/// under 8 KiB.
+const MESSAGE_BYTES_MAX: usize = 768;
 /// Longest list of violations, in bytes: base64 makes it a third longer, and 8 KiB are the least that clients take.
 const DETAILS_BYTES_MAX: usize = 3 * 1024;
 /// When a client that was told "not now" should try again.

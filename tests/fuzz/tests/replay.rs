@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use squall_fuzz::{DOORS, corpus};
 
 /// What a repository should hold of them.
-const INPUTS_MAX: usize = 6_000;
+const INPUTS_MAX: usize = 2_000;
 const BYTES_MAX: usize = 1024 * 1024;
 
 #[test]

@@ -172,3 +172,13 @@ fn long_lists_are_cut_so_that_they_fit_a_trailer_and_say_so() {
     let status = Status::from(rejected(Rejection::Unmet(many.map(Unmet::Inapplicable).collect())));
     assert!(status.details().len() < 5 * 1024, "{} bytes", status.details().len());
 }
+
+#[test]
+fn what_is_wrong_in_letters_beyond_ascii_fits_a_trailer() {
+    let wrong = |field: &str| Violation { field: field.into(), problem: "ä".repeat(750) };
+    let error = Error::from(Violations(vec![wrong("parent"), wrong("filter")]));
+    let mut headers = tonic::codegen::http::HeaderMap::new();
+    Status::from(error).add_header(&mut headers).unwrap();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    assert!(bytes <= 8 * 1024, "{bytes} bytes");
+}
