@@ -61,7 +61,7 @@ pub struct Book {
     violation: Option<Violation>,
     /// Faults begun, by kind of what they do.
     pub begun: BTreeMap<&'static str, u64>,
-    /// Sessions that drew a line of their own in the log.
+    /// Sessions whose damage was told.
     damaged: BTreeSet<SessionKey>,
 }
 

@@ -68,7 +68,7 @@ impl Book {
             Event::Started { .. } => {
                 account.started = true;
                 if engaged {
-                    self.halted(now, sequence, key);
+                    self.stops(now, key);
                 }
             }
             Event::Paused => account.paused = Some(now),
@@ -97,7 +97,7 @@ impl Book {
                         format!("{key}: no trace fails here, and its guard tripped"),
                     );
                 }
-                self.aborted(now, key);
+                self.stops(now, key);
             }
             Event::StopProven { by, out_of_contact } => {
                 self.proven(now, key, *by, out_of_contact);
@@ -193,7 +193,7 @@ impl Book {
                 LeverEvent::Engaged { .. } => {
                     self.engaged.entry(scope.clone()).or_insert(sequence);
                     let live = self.live_under(scope);
-                    live.iter().for_each(|key| self.halted(now, sequence, key));
+                    live.iter().for_each(|key| self.stops(now, key));
                 }
                 LeverEvent::Released { .. } => drop(self.engaged.remove(scope)),
                 LeverEvent::Renewed { .. } => {}

@@ -26,16 +26,11 @@ pub(super) fn longest_lease() -> Duration {
 }
 
 impl Book {
-    pub(super) fn aborted(&mut self, now: Moment, key: &SessionKey) {
+    /// It is over for good, by its own record or by a lever's.
+    pub(super) fn stops(&mut self, now: Moment, key: &SessionKey) {
         if let Some(account) = self.accounts.get_mut(key) {
             account.stopped.get_or_insert(Stopped { at: now, proven: None });
         }
-    }
-
-    /// A lever halts a session for good, from its record on.
-    pub(super) fn halted(&mut self, now: Moment, sequence: u64, key: &SessionKey) {
-        let _ = sequence;
-        self.aborted(now, key);
     }
 
     /// By when nothing of a stopped session may begin any more (T1).

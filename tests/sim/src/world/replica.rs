@@ -210,7 +210,14 @@ impl World {
                 self.trace.line(self.now, format_args!("replica{at} overhears {shim}"));
                 self.engine(at, Input::Overheard { tenant, shim, hello: Box::new(hello) });
             }
-            (None, _) => {}
+            (
+                None,
+                Request::Sync(_)
+                | Request::Ask(_)
+                | Request::Renew(_)
+                | Request::Close(_)
+                | Request::Inert(_),
+            ) => {}
         }
     }
 
