@@ -26,6 +26,9 @@ const PROVEN_WITHIN: Duration = Duration::from_secs(60);
 const STALLED_AFTER: Duration = Duration::from_secs(40);
 /// Longest first stage: a large budget under a small cap takes its time, and going on is what was promised.
 const DEMAND_FOR: Duration = Duration::from_secs(60);
+/// Shims end a session after its longest duration by their own clocks, its owner by a wall clock that may have been set: a session
+/// that ends within a run says nothing of demand.
+const OUTLIVES_A_RUN: Duration = Duration::from_secs(300);
 /// Everything agrees after the last Close and the last evidence.
 const QUIET_WITHIN: Duration = Duration::from_secs(60);
 
@@ -286,7 +289,7 @@ fn covers(
     key.tenant == *tenant || account.spec.target.tenants.contains(tenant)
 }
 
-/// Whether nothing but its budget and what is outstanding keeps a session from using permits.
+/// Whether nothing but its budget and what is outstanding keeps a session from using permits, all through a run.
 fn is_plain(account: &Account) -> bool {
     let safety = &account.spec.safety;
     let radius = match safety.blast_radius {
@@ -295,6 +298,7 @@ fn is_plain(account: &Account) -> bool {
     };
     radius
         && account.is_strict()
+        && safety.max_duration >= OUTLIVES_A_RUN
         && safety.max_per_tenant.is_empty()
         && safety.max_per_agent.is_none()
         && safety.max_per_trace.is_none()
