@@ -1,9 +1,11 @@
 //! Evidence on its way out: counters that changed, cumulative, in batches; samples beside them.
 //!
-//! Nothing is answered, so nothing relies on a single message: values only grow, the last ones are said three times, and
-//! all of them again after contact was lost.
+//! Nothing is answered, so nothing relies on a single message: values only grow, the last ones of each session are said again
+//! and again, ever more seldom, and all of them after contact was lost. The stream that takes them may be without a leader for
+//! longer than contact needs to be lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use squall_proto::vocabulary::counts::{Counts, TraceCounts};
 use squall_proto::vocabulary::id::{AgentName, ExperimentName, SessionKey};
@@ -11,7 +13,7 @@ use squall_proto::vocabulary::limits::{EVIDENCE_ROWS_MAX, SAMPLES_MAX};
 use squall_proto::vocabulary::message::{CountRow, Evidence, TraceRow};
 use squall_proto::vocabulary::time::BootNanos;
 
-use super::pace::{EVIDENCE_AGAIN, EVIDENCE_EVERY, EVIDENCE_LOOK};
+use super::pace::{EVIDENCE_EVERY, EVIDENCE_LOOK, EVIDENCE_REPEATS, EVIDENCE_REPEATS_AT_LEAST};
 use super::port::Plane;
 use super::{Link, Output};
 
@@ -27,15 +29,31 @@ pub(super) struct Outbox {
     traces: BTreeMap<SessionKey, TraceCounts>,
     next: BootNanos,
     last: BootNanos,
-    /// What is to be said again, after each of the times in [`EVIDENCE_AGAIN`].
-    again: [Again; EVIDENCE_AGAIN.len()],
+    /// When a session's last values are said again: each by itself, or one that is busy would keep the others silent.
+    repeat: BTreeMap<SessionKey, Repeat>,
 }
 
-/// Sessions with something to say once more, and when.
-#[derive(Clone, Debug, Default)]
-struct Again {
-    sessions: BTreeSet<SessionKey>,
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
     at: BootNanos,
+    pause: Duration,
+}
+
+impl Repeat {
+    /// Something new was said.
+    fn of_new(now: BootNanos) -> Self {
+        Self { at: now.plus(EVIDENCE_REPEATS), pause: EVIDENCE_REPEATS }
+    }
+
+    fn is_due(&self, now: BootNanos) -> bool {
+        self.at <= now
+    }
+
+    /// It was said once more.
+    fn again(&self, now: BootNanos) -> Self {
+        let pause = (self.pause * 2).min(EVIDENCE_REPEATS_AT_LEAST);
+        Self { at: now.plus(pause), pause }
+    }
 }
 
 impl Outbox {
@@ -58,60 +76,42 @@ impl Outbox {
     pub(super) fn forget(&mut self, session: &SessionKey) {
         self.rows.retain(|(key, _, _), _| key != session);
         self.traces.remove(session);
-        self.again.iter_mut().for_each(|again| _ = again.sessions.remove(session));
+        self.repeat.remove(session);
     }
 
-    /// Takes the sessions whose values are to be said again by now.
-    fn take_again(&mut self, now: BootNanos) -> BTreeSet<SessionKey> {
-        let due = self.again.iter_mut().filter(|again| again.at <= now);
-        due.flat_map(|again| std::mem::take(&mut again.sessions)).collect()
-    }
-
-    /// These sessions have new values, which will be said again.
-    fn say_again(&mut self, sessions: &BTreeSet<SessionKey>, now: BootNanos) {
-        if sessions.is_empty() {
-            return;
-        }
-        for (again, after) in self.again.iter_mut().zip(EVIDENCE_AGAIN) {
-            again.sessions.extend(sessions.iter().cloned());
-            again.at = now.plus(after);
-        }
-    }
-
-    /// The rows to send now, in the order of their sessions. Adds those that have new values to `changed`.
-    fn changed_rows(
-        &mut self,
-        rows: Vec<CountRow>,
-        again: &BTreeSet<SessionKey>,
-        changed: &mut BTreeSet<SessionKey>,
-    ) -> Vec<CountRow> {
+    /// The rows to send now, in the order of their sessions.
+    fn changed_rows(&mut self, rows: Vec<CountRow>, now: BootNanos) -> Vec<CountRow> {
         let fresh = |row: &CountRow| {
             let key = (row.session.clone(), row.experiment.clone(), row.agent.clone());
-            let is_new = self.rows.insert(key, row.counts).unwrap_or_default() != row.counts;
-            if is_new {
-                changed.insert(row.session.clone());
-            }
-            is_new || again.contains(&row.session)
+            let changed = self.rows.insert(key, row.counts).unwrap_or_default() != row.counts;
+            changed || self.repeats(&row.session, now)
         };
         let mut rows: Vec<CountRow> = rows.into_iter().filter(fresh).collect();
         rows.sort_by(|a, b| a.session.cmp(&b.session));
         rows
     }
 
-    fn changed_traces(
-        &mut self,
-        rows: Vec<TraceRow>,
-        again: &BTreeSet<SessionKey>,
-        changed: &mut BTreeSet<SessionKey>,
-    ) -> Vec<TraceRow> {
+    fn changed_traces(&mut self, rows: Vec<TraceRow>, now: BootNanos) -> Vec<TraceRow> {
         let fresh = |row: &TraceRow| {
             let old = self.traces.insert(row.session.clone(), row.counts).unwrap_or_default();
-            if old != row.counts {
-                changed.insert(row.session.clone());
-            }
-            old != row.counts || again.contains(&row.session)
+            old != row.counts || self.repeats(&row.session, now)
         };
         rows.into_iter().filter(fresh).collect()
+    }
+
+    fn repeats(&self, session: &SessionKey, now: BootNanos) -> bool {
+        self.repeat.get(session).is_some_and(|repeat| repeat.is_due(now))
+    }
+
+    /// Of these sessions something was said, and of those that were due it was the same again.
+    fn said<'a>(&mut self, sessions: impl Iterator<Item = &'a SessionKey>, now: BootNanos) {
+        for session in sessions {
+            let due = self.repeat.get(session).filter(|repeat| repeat.is_due(now));
+            let next = due.map_or_else(|| Repeat::of_new(now), |repeat| repeat.again(now));
+            self.repeat.insert(session.clone(), next);
+        }
+        // One that is due and has nothing to say left the data plane.
+        self.repeat.retain(|_, repeat| !repeat.is_due(now));
     }
 }
 
@@ -120,11 +120,8 @@ impl Link {
         if self.evidence_wake().is_none_or(|due| due > self.now) {
             return;
         }
-        let again = self.outbox.take_again(self.now);
-        let mut changed = BTreeSet::new();
-        let rows = self.outbox.changed_rows(plane.counts(), &again, &mut changed);
-        let traces = self.outbox.changed_traces(plane.trace_counts(), &again, &mut changed);
-        self.outbox.say_again(&changed, self.now);
+        let rows = self.outbox.changed_rows(plane.counts(), self.now);
+        let traces = self.outbox.changed_traces(plane.trace_counts(), self.now);
         let samples = plane.drain_samples(SAMPLES_MAX);
         let more = samples.len() == SAMPLES_MAX;
         let mut said: BTreeMap<SessionKey, Vec<Evidence>> = BTreeMap::new();
@@ -152,6 +149,7 @@ impl Link {
         for sample in samples {
             first(&sample.session, &mut |message| message.samples.push(sample.clone()));
         }
+        self.outbox.said(said.keys(), self.now);
         let pause = if more { EVIDENCE_EVERY } else { EVIDENCE_LOOK };
         self.outbox.next = self.now.plus(pause);
         if !said.is_empty() {
@@ -165,8 +163,8 @@ impl Link {
     }
 
     pub(super) fn evidence_wake(&self) -> Option<BootNanos> {
-        let again = self.outbox.again.iter().filter(|again| !again.sessions.is_empty());
+        let repeat = self.outbox.repeat.values().map(|repeat| repeat.at).min();
         let look = (!self.sessions.is_empty()).then_some(self.outbox.next);
-        again.map(|again| again.at).chain(look).min().filter(|_| self.contact.welcomed)
+        repeat.into_iter().chain(look).min().filter(|_| self.contact.welcomed)
     }
 }

@@ -60,9 +60,11 @@ pub(super) const DRAIN_LOOK: Duration = Duration::from_millis(50);
 pub(super) const EVIDENCE_EVERY: Duration = Duration::from_millis(200);
 /// Counters that nobody was told about (calls that passed) are looked at this often while a session is live.
 pub(super) const EVIDENCE_LOOK: Duration = Duration::from_secs(1);
-/// What was sent last is sent again after these times: evidence has no answer, and its last value matters. A change of the
-/// evidence stream's leader takes 4 to 9 s, in which what is sent is lost: the second time is beyond that.
-pub(super) const EVIDENCE_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
+/// What was sent last is sent again after this time, and then after twice as long each time: evidence has no answer, and its
+/// last value matters. Its stream may be without a leader for 9 s (docs/nats.md), or without a quorum for longer.
+pub(super) const EVIDENCE_REPEATS: Duration = Duration::from_secs(2);
+/// Longest pause between two repetitions: one message of a quiet session, as often as its shim says Hello.
+pub(super) const EVIDENCE_REPEATS_AT_LEAST: Duration = Duration::from_secs(30);
 
 /// Something that is sent until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,8 +20,9 @@ use super::{Correlation, Link, Output, Pending};
 const ABORTS_MAX: usize = 1024;
 /// An abort that the log has, though the plan never showed under which number, may still be confirmed anew this long.
 const RECORDED_KEPT: Duration = Duration::from_secs(600);
-/// A session that left the plan is kept this long: its last evidence is on its way, and said again after 12 s.
-const LEFT_KEPT: Duration = Duration::from_secs(15);
+/// A session that left the plan is kept this long: its last evidence is on its way, and is said again after 2, 6, 14, 30 and
+/// 60 s, over any election and most other outages of its stream.
+const LEFT_KEPT: Duration = Duration::from_secs(65);
 
 /// An abort that this shim knows of. Its session never runs again here.
 #[derive(Clone, Debug)]

@@ -53,17 +53,46 @@ fn only_what_changed_is_sent_and_each_session_apart() {
 }
 
 #[test]
-fn the_last_values_are_said_twice_more_and_then_no_more() {
+fn the_last_values_are_said_again_and_again_ever_more_seldom() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.plane.counts = vec![row("s", 3)];
     world.pass(ms(1_000));
-    assert_eq!(world.published().len(), 1);
-    world.pass(ms(4_000));
-    assert_eq!(world.published().len(), 1);
-    world.pass(ms(10_000));
-    assert_eq!(world.published().len(), 1);
-    world.pass(Duration::from_secs(60));
-    assert_eq!(world.published().len(), 0);
+    let mut said = vec![world.published()];
+    for seconds in [3, 4, 8, 16, 30, 30] {
+        world.pass(Duration::from_secs(seconds));
+        said.push(world.published());
+    }
+    for evidence in &said {
+        assert_eq!(evidence.len(), 1, "{said:?}");
+        assert_eq!(evidence[0].rows, vec![row("s", 3)]);
+    }
+}
+
+#[test]
+fn a_busy_session_does_not_keep_the_last_values_of_a_quiet_one_from_being_said_again() {
+    let mut world = World::with(vec![live("s", "strict"), live("t", "strict")]);
+    let mut quiet = 0;
+    for n in 1..=10 {
+        world.plane.counts = vec![row("s", 3), row("t", n)];
+        world.pass(ms(1_000));
+        let rows = world.published().into_iter().flat_map(|evidence| evidence.rows);
+        quiet += rows.filter(|sent| *sent == row("s", 3)).count();
+    }
+    assert!(quiet >= 3, "a lost message was repaired {quiet} times in 10 s");
+}
+
+#[test]
+fn the_last_values_of_a_session_that_ended_outlive_an_outage_of_their_stream() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.plane.counts = vec![row("s", 3)];
+    world.pass(ms(1_000));
+    world.published();
+    let ended = vec![(key("s"), Ending::Ended)];
+    world.command(Command::Plan(Plan { ended, ..delta(5, 6, vec![]) }));
+    world.pass(Duration::from_secs(20));
+    world.published();
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.published()[0].rows, vec![row("s", 3)]);
 }
 
 #[test]

@@ -332,7 +332,7 @@ fn what_is_over_is_forgotten() {
     world.reply(inert, Reply::InertNoted(key("s")));
     world.pass(ms(5000));
     world.command(Command::Beat(version(6)));
-    world.pass(ms(11_000));
+    world.pass(ms(61_000));
     world.command(Command::Beat(version(6)));
     assert!(world.link.sessions.is_empty());
     assert!(world.plane.purses.is_empty());
