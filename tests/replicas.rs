@@ -123,13 +123,13 @@ async fn three_replicas_on_three_servers() -> Result<()> {
     a_session_lives_and_is_stopped(&site, &replicas).await
 }
 
-/// What a client got for a command: done, or rejected. Anything else would leave it in the dark.
+/// What a client got for a command: done, or rejected, or that nothing was stored. Anything else would leave it in the dark.
 async fn answered(replica: &Replica, request: &str, command: ClientCommand) -> Result<bool> {
     let kind = OrderKind::Session { key: key(), command };
     let order = Order { request: request.parse()?, actor: "test".parse()?, kind };
     match replica.handle().order(order).await {
         Ok(_) => Ok(true),
-        Err(OrderError::Rejected(_)) => Ok(false),
+        Err(OrderError::Rejected(_) | OrderError::Unavailable(_)) => Ok(false),
         Err(error) => Err(error).context(request.to_owned()),
     }
 }

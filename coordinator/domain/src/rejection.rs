@@ -57,6 +57,23 @@ pub enum Rejection {
     TooManySessions(usize),
 }
 
+impl Rejection {
+    /// Whether the log may say otherwise by now: whoever folds it late must catch up before it refuses for this reason.
+    /// What was said once (an id is taken or used) stays so, and the rest isn't the log's to say.
+    #[must_use]
+    pub fn may_be_stale(&self) -> bool {
+        match self {
+            Self::NoSession(_) | Self::WrongPhase { .. } | Self::NotEngaged { .. } => true,
+            Self::Unmet(unmet) => unmet.iter().any(|unmet| matches!(unmet, Unmet::Halted { .. })),
+            Self::SessionExists(_)
+            | Self::NameHasStrays(_)
+            | Self::RequestReused { .. }
+            | Self::Reason { .. }
+            | Self::TooManySessions(_) => false,
+        }
+    }
+}
+
 /// One thing that a start needs and lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmet {

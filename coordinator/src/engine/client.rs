@@ -165,6 +165,19 @@ impl Order {
         }
     }
 
+    /// Whether it makes something inject again that somebody stopped.
+    fn lifts_a_stop(&self) -> bool {
+        match self.command_kind() {
+            CommandKind::Resume | CommandKind::Release => true,
+            CommandKind::Create
+            | CommandKind::Start
+            | CommandKind::Pause
+            | CommandKind::Stop
+            | CommandKind::Abort
+            | CommandKind::Engage => false,
+        }
+    }
+
     fn command_ref(&self) -> CommandRef {
         CommandRef {
             request: self.request.clone(),
@@ -204,7 +217,7 @@ impl Engine {
             self.push_order(now, &order, append);
         }
         let place = order.place();
-        self.enqueue(now, place, token, Work::Order(Box::new(order), append));
+        self.enqueue(now, place, token, Work::Order(Box::new(order), append, None));
     }
 
     /// What would be rejected is not pushed. Acting early on what is accepted is always safe.
@@ -242,9 +255,12 @@ impl Engine {
         }
     }
 
-    /// What the folded state says to an order: done, rejected, or to be appended.
-    pub(super) fn look_up_order(&mut self, place: &Place, job: Job) -> Outcome {
-        let Work::Order(order, _) = &job.work else { return Outcome::Waits(Box::new(job)) };
+    /// What the folded state says to an order: done, rejected, or to be appended. It may be rejected for what another replica
+    /// has changed since: then only behind a barrier that is sent now.
+    pub(super) fn look_up_order(&mut self, now: Now, place: &Place, mut job: Job) -> Outcome {
+        let Work::Order(order, _, need) = &mut job.work else {
+            return Outcome::Waits(Box::new(job));
+        };
         let (decided, about) = match place {
             Place::Session(key) => {
                 let session = self.world.session(key).cloned();
@@ -262,7 +278,20 @@ impl Engine {
         };
         match decided {
             Ok(0) => self.ordered(&job, Ok(about)),
+            // What was to be lifted may have been said after it was asked for: whoever asks again knows.
+            Ok(_) if need.is_some() && order.lifts_a_stop() => {
+                let why = "it was stopped meanwhile; nothing was stored, ask again".to_owned();
+                self.ordered(&job, Err(OrderError::Unavailable(why)));
+            }
             Ok(_) => return Outcome::Waits(Box::new(job)),
+            Err(rejection)
+                if rejection.may_be_stale()
+                    && !need.is_some_and(|need| self.barriers.met(need)) =>
+            {
+                need.get_or_insert_with(|| self.barriers.need());
+                self.send_barrier(now);
+                return Outcome::Waits(Box::new(job));
+            }
             Err(rejection) => self.ordered(&job, Err(rejection.into())),
         }
         Outcome::Answered

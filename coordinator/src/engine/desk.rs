@@ -74,8 +74,8 @@ pub(super) enum Work {
     /// With the barrier that it waits for, where the fold lacks its grant.
     Close(Holder, Close, Option<Need>),
     Inert(Holder, Inert),
-    /// With the append id that an abort was pushed under.
-    Order(Box<Order>, AppendId),
+    /// With the append id that an abort was pushed under, and with the barrier behind which it may be refused.
+    Order(Box<Order>, AppendId, Option<Need>),
 }
 
 #[derive(Debug, Default)]
@@ -256,9 +256,7 @@ impl Engine {
         self.proofs.values().any(|clock| clock.passed.is_none())
             || self.desks.values().any(|desk| {
                 matches!(&desk.flight, Some(Flight::Unclear { after, .. }) if unmet(after))
-                    || desk.jobs.iter().any(
-                        |job| matches!(&job.work, Work::Close(_, _, Some(need)) if unmet(need)),
-                    )
+                    || desk.jobs.iter().any(|job| job.need().is_some_and(|need| unmet(&need)))
             })
     }
 
@@ -275,10 +273,8 @@ impl Engine {
                 if passed {
                     desk.flight = None;
                 }
-                let waits = desk
-                    .jobs
-                    .iter()
-                    .any(|job| matches!(&job.work, Work::Close(_, _, Some(need)) if self.barriers.met(*need)));
+                let met = |job: &Job| job.need().is_some_and(|need| self.barriers.met(need));
+                let waits = desk.jobs.iter().any(met);
                 (passed || waits).then(|| place.clone())
             })
             .collect();
@@ -382,27 +378,37 @@ impl Job {
         Self { token, since, work, told: false }
     }
 
+    /// The barrier that it waits for.
+    fn need(&self) -> Option<Need> {
+        match &self.work {
+            Work::Close(_, _, need) | Work::Order(_, _, need) => *need,
+            Work::Ask(..) | Work::Inert(..) => None,
+        }
+    }
+
     /// The stop as it waits on after its client was told that no answer came in time; nothing else does.
     fn as_told(&self) -> Option<Self> {
         let Self { token, since, work, told: _ } = self;
         let work = match work {
-            Work::Order(order, append) if order.is_stop() => Work::Order(order.clone(), *append),
+            Work::Order(order, append, None) if order.is_stop() => {
+                Work::Order(order.clone(), *append, None)
+            }
             Work::Order(..) | Work::Ask(..) | Work::Close(..) | Work::Inert(..) => return None,
         };
         Some(Self { token: *token, since: *since, work, told: true })
     }
 
-    /// The append id that it was pushed under, if it is a stop.
+    /// The append id that it was pushed under, if it is a stop. One that is about to be refused was not.
     pub(super) fn pushed_append(&self) -> Option<AppendId> {
         match &self.work {
-            Work::Order(order, append) if order.is_stop() => Some(*append),
+            Work::Order(order, append, None) if order.is_stop() => Some(*append),
             Work::Order(..) | Work::Ask(..) | Work::Close(..) | Work::Inert(..) => None,
         }
     }
 
     pub(super) fn order(&self) -> Option<&Order> {
         match &self.work {
-            Work::Order(order, _) => Some(order),
+            Work::Order(order, _, _) => Some(order),
             Work::Ask(..) | Work::Close(..) | Work::Inert(..) => None,
         }
     }

@@ -153,9 +153,8 @@ impl Engine {
                     }
                 }
             }
-            (Work::Order(order, append), _) => {
-                let work = Work::Order(order, append);
-                self.look_up_order(place, Job { token, since, work, told })
+            (work @ Work::Order(..), _) => {
+                self.look_up_order(now, place, Job { token, since, work, told })
             }
             // A request about a session never comes to a lever's desk: it has nothing to say there.
             (Work::Ask(..) | Work::Close(..) | Work::Inert(..), Place::Lever(_)) => {
@@ -269,7 +268,9 @@ impl Engine {
                 InertDecision::Record(event) => vec![event],
                 InertDecision::Note | InertDecision::Wait => Vec::new(),
             },
-            (Work::Order(order, _), session) => return self.decide_order(order, session.as_ref()),
+            (Work::Order(order, _, _), session) => {
+                return self.decide_order(order, session.as_ref());
+            }
             (Work::Ask(..) | Work::Close(..) | Work::Inert(..), None) => Vec::new(),
         };
         events.into_iter().map(own).collect()

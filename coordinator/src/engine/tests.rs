@@ -4,6 +4,7 @@ mod bench;
 mod evidence;
 mod fleet;
 mod listing;
+mod refusals;
 mod reports;
 mod retention;
 mod starts;
