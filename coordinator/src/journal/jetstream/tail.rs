@@ -7,6 +7,8 @@
 //! A log that contradicts itself ends its tail. Evidence is no truth: its stream is made anew if it is gone, and read from
 //! its beginning if it is another one.
 
+mod kind;
+
 use std::time::Duration;
 
 use async_nats::header;
@@ -16,13 +18,13 @@ use async_nats::jetstream::context::Context;
 use async_nats::jetstream::{Message, stream};
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, unfold};
-use squall_proto::subject::{EVIDENCE_STREAM, LOG_STREAM};
 use squall_proto::vocabulary::id::LogId;
 use squall_proto::vocabulary::time::UnixMillis;
 use tokio::time::Instant;
 
 use super::super::{Damage, Entry, TailEvent};
 use super::{chain, streams};
+pub(super) use kind::Kind;
 
 /// A consumer says that it lives this often; after two misses it is made anew.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -33,6 +35,9 @@ const PULL_RECORDS: usize = 2_048;
 const PULL_BYTES: usize = 8 * 1024 * 1024;
 /// The server drops a consumer that nobody pulled from for this long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(10);
+/// A consumer that lives and delivers nothing for this long is held against what the leader has: it may stand beside a copy
+/// that got stuck, as one does whose disk was full. A silent log costs a small request each time.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// First and longest wait before the next try to make a consumer.
 const AGAIN_FIRST: Duration = Duration::from_millis(50);
 const AGAIN_LONGEST: Duration = Duration::from_secs(1);
@@ -41,32 +46,6 @@ const AGAIN_LONGEST: Duration = Duration::from_secs(1);
 const BELIEVED_AFTER: Duration = Duration::from_secs(20);
 /// Evidence that can't be read for longer is said to be so: a change of its leader takes 4 to 9 s (docs/nats.md).
 const UNREADABLE_AFTER: Duration = Duration::from_secs(12);
-
-/// Which stream, and how strictly it is read.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// Gapless, and only with subjects that we know.
-    Log,
-    /// Old evidence is discarded and strange subjects are skipped: shims write here, and not only ours. With how its stream
-    /// is made.
-    Evidence(Box<stream::Config>),
-}
-
-impl Kind {
-    const fn stream(&self) -> &'static str {
-        match self {
-            Self::Log => LOG_STREAM,
-            Self::Evidence(_) => EVIDENCE_STREAM,
-        }
-    }
-
-    const fn is_log(&self) -> bool {
-        match self {
-            Self::Log => true,
-            Self::Evidence(_) => false,
-        }
-    }
-}
 
 /// The records of `kind`'s stream after `after`; `id` is the stream that was opened.
 pub(super) fn start(
@@ -285,9 +264,10 @@ impl Tail {
     }
 
     async fn read_on(&mut self, mut reading: Reading) -> Step {
-        let message = match reading.messages.next().await {
-            Some(Ok(message)) => message,
-            lost => {
+        let message = match tokio::time::timeout(SILENT_MAX, reading.messages.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Err(_) => return self.silent(reading).await,
+            Ok(lost) => {
                 let why = lost.and_then(Result::err).map_or("ended".to_owned(), |e| chain(&e));
                 self.drop_consumer(reading.name);
                 return Step::Lost(why);
@@ -305,6 +285,23 @@ impl Tail {
                 step
             }
         }
+    }
+
+    /// A consumer says that it lives, and nothing else: there is nothing to say, or its copy of the stream is stuck. Another
+    /// one may be placed beside another copy.
+    async fn silent(&mut self, reading: Reading) -> Step {
+        let newest = match self.api.get_stream(self.kind.stream()).await {
+            Ok(stream) => stream.cached_info().state.last_sequence,
+            // Whether the consumer lives shows without the leader's word.
+            Err(_) => self.read,
+        };
+        if newest <= self.read {
+            self.consumer = Some(reading);
+            return Step::Again;
+        }
+        self.drop_consumer(reading.name);
+        let read = self.read;
+        Step::Lost(format!("the consumer delivers nothing after {read}, and there is {newest}"))
     }
 
     /// Spares the server a consumer that it would keep for [`ABANDONED_AFTER`]; nothing depends on it.
