@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test model demo fuzz sim soak bench deny
+.PHONY: help tools lint check test model demo drill fuzz sim soak bench deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -30,6 +30,10 @@ model: ## explore the protocol's real state machines exhaustively (some 10 minut
 demo: tools ## real agents, a real NATS, a session, an abort, and the proof
 	cargo build --package squall --package squall-tests --bins
 	$${CARGO_TARGET_DIR:-target}/debug/demo
+
+drill: tools ## kill, freeze and cut off a real fleet, and judge the three promises (FAULTS=100, SEED=1)
+	cargo build --package squall --package squall-drill --bins
+	$${CARGO_TARGET_DIR:-target}/debug/drill --faults $(or $(FAULTS),100) --seed $(or $(SEED),1)
 
 sim: ## the real engine and shims on a virtual clock, network and log: SEEDS=1000 runs from FROM=0 on
 	cargo run --profile proof --package squall-sim --bin sim -- --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0)

@@ -77,6 +77,12 @@ fn arrows_between_crates_only_point_down() -> Result<()> {
             ["squall", "squall-domain", "squall-proto", "squall-shim", "squall-shim-core"]
                 .as_slice(),
         ),
+        // A judge that shared code with the judged would repeat its errors.
+        ("squall-drill-checker", [].as_slice()),
+        (
+            "squall-drill",
+            ["squall-drill-checker", "squall-proto", "squall-shim", "squall-tests"].as_slice(),
+        ),
         ("squall-fuzz", ["squall", "squall-domain", "squall-proto", "squall-shim"].as_slice()),
         ("squall-sim", ["squall", "squall-domain", "squall-proto", "squall-shim-core"].as_slice()),
         ("squall-soak", ["squall", "squall-proto", "squall-shim", "squall-tests"].as_slice()),
