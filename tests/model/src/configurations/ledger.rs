@@ -130,27 +130,6 @@ fn damage() -> Fleet {
                 .iter()
                 .any(|it| it.view.world.sessions().any(|session| session.damage.is_some()))
         })],
-        hopes: vec![Hope {
-            name: "burned permits whose grant the log lost are found out",
-            from: |_, state| {
-                let lost = state.injections.iter().any(|injection| {
-                    let seat = state.processes[injection.process].seat;
-                    let issued = state.log.book.issued.keys();
-                    !issued.into_iter().any(|(holder, no)| {
-                        *no == injection.req_no
-                            && holder.incarnation.0[0] == injection.life
-                            && seat == 0
-                    })
-                });
-                lost && state.injections.iter().all(|it| it.runs)
-            },
-            good: |_, state| {
-                state
-                    .replicas
-                    .iter()
-                    .any(|it| it.view.world.sessions().any(|session| session.damage.is_some()))
-            },
-        }],
         ..plain("damage", "the log loses a record", spec(2, &[], SECOND, |_| {}))
     }
 }
