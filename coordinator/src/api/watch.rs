@@ -252,10 +252,13 @@ fn differ(one: &SessionView, other: &SessionView) -> bool {
         inert_by,
         unread,
         log_damage,
+        owner,
+        replica: _,
         at: _,
     } = one;
     *log_damage != other.log_damage
         || *unread != other.unread
+        || *owner != other.owner
         || session.revision != other.session.revision
         || session.phase != other.session.phase
         || *stage != other.stage

@@ -56,8 +56,13 @@ impl Members {
         Some(self.owned.difference(&before).copied().collect())
     }
 
+    /// Who owns the partition among the replicas that were heard lately and this one.
+    pub(super) fn owner(&self, partition: Partition) -> &ReplicaId {
+        owner(partition, self.heard.keys().chain([&self.me])).unwrap_or(&self.me)
+    }
+
     fn wins(&self, partition: Partition) -> bool {
-        owner(partition, self.heard.keys().chain([&self.me])) == Some(&self.me)
+        self.owner(partition) == &self.me
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use squall_domain::evidence::{Excess, SessionEvidence, Sums};
 use squall_domain::lever::{Lever, Scope};
 use squall_domain::session::Session;
-use squall_proto::vocabulary::id::{Holder, ShimId, TenantId};
+use squall_proto::subject::Partition;
+use squall_proto::vocabulary::id::{Holder, ReplicaId, ShimId, TenantId};
 use squall_proto::vocabulary::message::{Hello, Sample};
 use squall_proto::vocabulary::time::UnixMillis;
 
@@ -50,6 +51,10 @@ pub struct SessionView {
     pub unread: Option<Unread>,
     /// Why the whole log can't be trusted any more: nothing will follow.
     pub log_damage: Option<String>,
+    /// The replica that shows it.
+    pub replica: ReplicaId,
+    /// The replica that owns the session, as far as that one knows.
+    pub owner: ReplicaId,
 }
 
 /// Evidence that can't be read.
@@ -139,6 +144,7 @@ impl Engine {
         };
         let outstanding = if session.phase.is_live() { self.outstanding(now, &session) } else { 0 };
         let inert_by = self.inert_by(now, &session);
+        let owner = self.members.owner(Partition::of_session(&session.key)).clone();
         SessionView {
             sums,
             excess: Vec::new(),
@@ -151,6 +157,8 @@ impl Engine {
             session,
             unread: self.unread.clone(),
             log_damage: self.log_damage.clone(),
+            replica: self.identity.replica.clone(),
+            owner,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::engine::SessionView;
 
 /// A session as clients see it.
 pub(crate) fn session(view: &SessionView) -> v1::Session {
-    let SessionView { session, sums, outstanding, unread, .. } = view;
+    let SessionView { session, sums, outstanding, unread, replica, owner, .. } = view;
     let Sums { total, tenants, agents, other_agents, other_agents_count, traces, experiments: _ } =
         sums;
     v1::Session {
@@ -51,6 +51,8 @@ pub(crate) fn session(view: &SessionView) -> v1::Session {
             since: Some(timestamp(unread.since)),
             why: unread.why.clone(),
         }),
+        replica: replica.to_string(),
+        owner: owner.to_string(),
     }
 }
 
