@@ -9,6 +9,7 @@ mod client;
 mod completions;
 mod counters;
 mod dev;
+mod drill;
 mod failure;
 mod fleet;
 mod halt;
@@ -65,11 +66,12 @@ Output:
 
 Exit codes:
   0  done
-  1  refused, or failed
+  1  refused, or failed; a drill that saw a promise broken
   2  bad input: the command line, a session file, or a request
   3  not found
   4  the coordinator can't be reached, or can't answer now
-  5  stopped for good, but not proven in time, or not waited for: Ctrl-C ends only the waiting
+  5  stopped for good, but not proven in time, or not waited for: Ctrl-C ends only the waiting;
+     a drill that broke nothing and could not test everything
 
 Ctrl-C ends `dev` and `serve` in order, and everything else that waits as usual: shells show 130.";
 
@@ -122,6 +124,7 @@ enum Command {
     #[command(subcommand)]
     Halt(halt::Command),
     Fleet(fleet::Args),
+    Drill(drill::Args),
     Types(types::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -142,6 +145,7 @@ impl Cli {
             Command::Session(command) => Box::pin(command.run(&global)).await,
             Command::Halt(command) => Box::pin(command.run(&global)).await,
             Command::Fleet(args) => args.run(&global).await,
+            Command::Drill(args) => Box::pin(args.run(&global)).await,
             Command::Types(args) => args.run(&global),
             Command::Version(args) => args.run(&global),
             Command::Completions(args) => args.run(&global),
@@ -163,6 +167,7 @@ impl Cli {
             | Command::Session(_)
             | Command::Halt(_)
             | Command::Fleet(_)
+            | Command::Drill(_)
             | Command::Types(_)
             | Command::Version(_)
             | Command::Completions(_) => "warn",

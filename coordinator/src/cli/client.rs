@@ -41,7 +41,15 @@ impl Client {
     /// # Errors
     /// When `server` is no address.
     pub(super) fn new(server: &str) -> Result<Self, Failure> {
-        let channel = endpoint(server)?
+        Self::named("--server", server)
+    }
+
+    /// The same for one that another option names.
+    ///
+    /// # Errors
+    /// When `server` is no address.
+    pub(super) fn named(option: &str, server: &str) -> Result<Self, Failure> {
+        let channel = endpoint(option, server)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(PING_AFTER)
             .connect_lazy();
@@ -67,13 +75,10 @@ pub(super) fn request_within<T>(message: T, wait: Duration) -> Request<T> {
 }
 
 /// Without a scheme it is plain HTTP/2.
-fn endpoint(server: &str) -> Result<Endpoint, Failure> {
+fn endpoint(option: &str, server: &str) -> Result<Endpoint, Failure> {
     let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
     let wrong = |problem: String| {
-        Failure::argument(
-            "--server",
-            format!("is {server:?}, {problem}; allowed is http://HOST:PORT"),
-        )
+        Failure::argument(option, format!("is {server:?}, {problem}; allowed is http://HOST:PORT"))
     };
     let endpoint = Endpoint::from_shared(url)
         .map_err(|error| wrong(format!("which is no address ({error})")))?;
@@ -122,10 +127,14 @@ mod tests {
         for good in
             ["http://127.0.0.1:7070", "127.0.0.1:7070", "localhost:7070", "http://[::1]:7070"]
         {
-            assert!(endpoint(good).is_ok(), "{good:?} was refused");
+            assert!(endpoint("--server", good).is_ok(), "{good:?} was refused");
         }
         for bad in ["", "https://a:1", "ftp://a:1", "http://", "a b"] {
-            assert_eq!(endpoint(bad).unwrap_err().exit(), Exit::BadInput, "{bad:?} was accepted");
+            assert_eq!(
+                endpoint("--server", bad).unwrap_err().exit(),
+                Exit::BadInput,
+                "{bad:?} was accepted"
+            );
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Exit {
     NotFound,
     /// The coordinator can't be reached, or can't answer now.
     Unavailable,
-    /// Stopped, but not proven in time.
+    /// Stopped, but not proven in time; drilled, but not all of it tested.
     NotProven,
     /// Nobody reads the output any more.
     Closed,
@@ -138,6 +138,16 @@ impl Failure {
             }
             _ => failure,
         }
+    }
+
+    /// Everything in one line, for one who goes on and says it later.
+    pub(super) fn told(&self) -> String {
+        let Self { exit: _, message, violations, conditions, next } = self;
+        let conditions =
+            conditions.iter().map(|Violation { field, problem }| format!("{field}: {problem}"));
+        let details = violations.iter().map(ToString::to_string).chain(conditions);
+        let next = next.iter().map(|next| format!("next: {next}"));
+        std::iter::once(message.clone()).chain(details).chain(next).collect::<Vec<_>>().join("; ")
     }
 
     /// The exit code that tells it.

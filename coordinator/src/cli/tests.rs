@@ -71,6 +71,7 @@ fn every_command_of_the_first_screen_is_understood() {
         "halt release --tenant acme --reason over",
         "halt status",
         "fleet --tenant -",
+        "drill --tenant acme --for 2m --disturb true --every 40s --also 127.0.0.1:7071,127.0.0.1:7072",
         "types latency",
         "version",
         "completions zsh",
@@ -91,6 +92,8 @@ fn what_is_missing_or_wrong_is_refused() {
         "serve --nats nats://a:4222 --replicas 2",
         "session list --state busy",
         "fleet --output xml",
+        "drill --every 40s",
+        "drill --budget 0",
         "dev --listen nowhere",
     ] {
         assert!(parse(line).is_err(), "{line} was accepted");
