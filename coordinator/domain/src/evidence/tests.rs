@@ -189,13 +189,16 @@ fn agents_beyond_those_that_are_shown_are_one_sum_and_the_total_stays_right() {
     let (mut archive, session) = (Archive::default(), running());
     for _ in 0..2 {
         let rows = (0..300).map(|n| row(&session.key, &format!("agent-{n}"), 1)).collect();
-        take(&mut archive, &session, "a", evidence(1, rows));
+        let traces = vec![failing(&session.key, 1)];
+        take(&mut archive, &session, "a", Evidence { traces, ..evidence(1, rows) });
     }
     let sums = kept(&archive, &session).sums();
     assert_eq!((sums.total.applied, sums.agents.len()), (300, AGENTS_MAX));
     assert_eq!((sums.other_agents.applied, sums.other_agents_count), (44, 44));
-    let listed = sums.without_agents();
-    assert_eq!((listed.total, listed.agents.len(), listed.other_agents_count), (sums.total, 0, 0));
+    let agents = BTreeMap::new();
+    let listed =
+        Sums { agents, other_agents: Counts::default(), other_agents_count: 0, ..sums.clone() };
+    assert_eq!(sums.without_agents(), listed);
 }
 
 #[test]
@@ -213,6 +216,27 @@ fn rows_without_room_are_counted_and_those_that_have_it_go_on() {
     evidence.merge(session.session(), row("planner", 2), false);
     evidence.merge_traces(&holder("a"), TraceCounts::default(), false);
     assert_eq!((evidence.sums().total.applied, evidence.rows_refused()), (2, 2));
+}
+
+#[test]
+fn a_session_with_as_many_rows_as_are_kept_takes_no_other_one() {
+    let session = running();
+    let all = 0..ROWS_MAX;
+    let place = |n| Place { process: number(n), experiment: 0, agent: 0 };
+    let mut full = SessionEvidence {
+        rows: all.clone().skip(1).map(|n| (place(n), Counts::default())).collect(),
+        traces: all.skip(1).map(|n| (number(n), TraceCounts::default())).collect(),
+        ..SessionEvidence::default()
+    };
+    for shim in ["a", "b"] {
+        let row = row(&session.key, "planner", 1);
+        let CountRow { session: _, experiment, agent, counts } = row;
+        let row = Row { holder: holder(shim), experiment, agent, counts };
+        full.merge(session.session(), row, true);
+        full.merge_traces(&holder(shim), TraceCounts::default(), true);
+    }
+    assert_eq!((full.rows.len(), full.traces.len()), (ROWS_MAX, ROWS_MAX));
+    assert_eq!((full.sums().total.applied, full.rows_refused()), (1, 2));
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn sessions(mask: u8) -> Vec<PlanSession> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn no_inputs_make_more_usable_than_was_granted(acts in prop::collection::vec(act(), 1..200)) {

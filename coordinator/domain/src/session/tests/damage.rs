@@ -54,6 +54,12 @@ fn a_record_repeats_the_totals_of_all_before_it() {
 }
 
 #[test]
+fn an_event_that_does_not_fit_is_told_by_its_name() {
+    let scenario = given(strict(50), [issued("a", 1, 5)]);
+    assert_eq!(damage(&scenario), "grant_issued while the session was draft");
+}
+
+#[test]
 fn a_ledger_that_does_not_add_up_is_damage() {
     let cases: [(&[Event], &str); 9] = [
         (&[issued("a", 1, 51)], "51 permits issued with 50 available"),
