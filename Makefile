@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools lint check test model demo drill fuzz sim soak bench deny
+.PHONY: help tools lint check test model demo drill fuzz sim soak bench mutants survivors deny
 
 # Tests and the demo find nats-server here.
 export PATH := $(CURDIR)/.tools:$(PATH)
@@ -57,6 +57,13 @@ fuzz: ## bytes at every door, guided by the code that they reach, for TIME=60 se
 	RUSTFLAGS="--cfg squall_fuzz" RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/instrument.sh" \
 	  cargo build --package squall-fuzz --profile proof --target "$$host" --target-dir target/fuzz $(FUZZ_LIGHTLY); \
 	target/fuzz/$$host/proof/squall-fuzz all --time $(TIME)
+
+mutants: ## 27 mistakes made to a copy of the code: the model or the simulator must catch each (ONLY=3 or ONLY=3,7: some)
+	cargo run --quiet --package squall-mutations -- catch $(if $(ONLY),--only $(ONLY))
+
+survivors: ## mistakes made by rote to the two pure crates: a test must notice each, or it is argued (takes hours)
+	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	cargo run --quiet --package squall-mutations -- survivors
 
 deny: ## licences with their texts, bans, sources and versions of all dependencies, by cargo-deny
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

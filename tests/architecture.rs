@@ -86,6 +86,7 @@ fn arrows_between_crates_only_point_down() -> Result<()> {
         ("squall-fuzz", ["squall", "squall-domain", "squall-proto", "squall-shim"].as_slice()),
         ("squall-sim", ["squall", "squall-domain", "squall-proto", "squall-shim-core"].as_slice()),
         ("squall-soak", ["squall", "squall-proto", "squall-shim", "squall-tests"].as_slice()),
+        ("squall-mutations", [].as_slice()),
         ("squall-model", ["squall-domain", "squall-proto", "squall-shim-core"].as_slice()),
     ]);
     let metadata = MetadataCommand::new().manifest_path(MANIFEST).no_deps().exec()?;
