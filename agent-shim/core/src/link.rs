@@ -354,10 +354,12 @@ impl Link {
                     session.phi.refilled(phi0, self.now);
                 }
             }
-            Command::Pause(session) => {
-                let version = self.versions.version().map_or(0, |version| version.sequence);
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.paused_over = Some(version);
+            Command::Pause { session, plan } => {
+                // It takes another connection than plans, so the one that resumes may be here already.
+                if self.versions.lacks(&plan)
+                    && let Some(session) = self.sessions.get_mut(&session)
+                {
+                    session.paused_until = session.paused_until.max(Some(plan.sequence));
                 }
             }
             Command::Abort { session, epoch } => self.abort(&session, epoch),

@@ -98,7 +98,9 @@ impl Engine {
         let stop = session.stop.as_ref().filter(|stop| stop.proof.is_none()).map(|stop| stop.epoch);
         if pauses {
             for tenant in &tenants {
-                self.tell(tenant.clone(), Lane::Urgent, Command::Pause(key.clone()));
+                let plan = self.plan_version(tenant);
+                let pause = Command::Pause { session: key.clone(), plan };
+                self.tell(tenant.clone(), Lane::Urgent, pause);
             }
         }
         if let Some(epoch) = stop

@@ -257,7 +257,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         plan_version().prop_map(Command::Beat),
         session_key().prop_map(Command::Dry),
         (session_key(), share()).prop_map(|(session, phi0)| Command::Refill { session, phi0 }),
-        session_key().prop_map(Command::Pause),
+        (session_key(), plan_version())
+            .prop_map(|(session, plan)| Command::Pause { session, plan }),
         (session_key(), epoch()).prop_map(|(session, epoch)| Command::Abort { session, epoch }),
         epoch().prop_map(|epoch| Command::Halt { epoch }),
         grant().prop_map(Command::Grant),

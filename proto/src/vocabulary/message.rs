@@ -248,8 +248,13 @@ pub enum Command {
         /// First probability of asking, 0 to 1.
         phi0: f64,
     },
-    /// Stop injecting until resumed.
-    Pause(SessionKey),
+    /// Stop injecting until resumed. It may come behind the plan that resumes.
+    Pause {
+        /// The session.
+        session: SessionKey,
+        /// The version of the tenant's plan that has it paused: this one and newer ones say what holds.
+        plan: PlanVersion,
+    },
     /// Stop for good, now.
     Abort {
         /// The session.

@@ -15,7 +15,10 @@ impl From<&Command> for v1::Command {
             Command::Refill { session, phi0 } => {
                 command::Command::Refill(v1::Refill { session: Some(session.into()), phi0: *phi0 })
             }
-            Command::Pause(session) => command::Command::Pause(session.into()),
+            Command::Pause { session, plan } => command::Command::Pause(v1::Pause {
+                session: Some(session.into()),
+                plan: Some(plan.into()),
+            }),
             Command::Abort { session, epoch } => command::Command::Abort(v1::Abort {
                 session: Some(session.into()),
                 epoch: Some((*epoch).into()),
@@ -41,7 +44,7 @@ impl Read<v1::Command> for Command {
             Some(command::Command::Refill(wire)) => {
                 check.field("refill", |check| refill(check, wire))
             }
-            Some(command::Command::Pause(wire)) => field(check, "pause", wire).map(Self::Pause),
+            Some(command::Command::Pause(wire)) => check.field("pause", |check| pause(check, wire)),
             Some(command::Command::Abort(wire)) => check.field("abort", |check| abort(check, wire)),
             Some(command::Command::Halt(v1::HaltAll { epoch })) => check
                 .field("halt", |check| required(check, "epoch", epoch))
@@ -58,6 +61,13 @@ fn refill(check: &mut Check, wire: v1::Refill) -> Option<Command> {
     let session = required(check, "session", session);
     let phi0 = within(check, "phi0", phi0, 0.0, 1.0);
     Some(Command::Refill { session: session?, phi0: phi0? })
+}
+
+fn pause(check: &mut Check, wire: v1::Pause) -> Option<Command> {
+    let v1::Pause { session, plan } = wire;
+    let session = required(check, "session", session);
+    let plan = required(check, "plan", plan);
+    Some(Command::Pause { session: session?, plan: plan? })
 }
 
 fn abort(check: &mut Check, wire: v1::Abort) -> Option<Command> {

@@ -23,12 +23,13 @@ use squall_domain::world::Entry;
 use squall_proto::vocabulary::id::{AppendId, SessionKey, TenantId};
 use squall_proto::vocabulary::limits::LEASE_TTL;
 use squall_proto::vocabulary::message::{Command, Reply};
-use squall_proto::vocabulary::plan::AbortEpoch;
+use squall_proto::vocabulary::plan::{AbortEpoch, PlanVersion};
 use squall_proto::vocabulary::time::{BootNanos, UnixMillis, stretched};
 
 pub use self::append::Append;
 use self::plan::deltas;
 pub use self::plan::whole_plan;
+use crate::cast::log_id;
 use crate::chain::Node;
 use crate::invariant::Breach;
 use crate::print::Print;
@@ -170,7 +171,12 @@ impl Replica {
         if let Entry::Session(_, record) = entry {
             let pauses = record.events.iter().any(|r| matches!(r.event, Event::Paused));
             let tenants = session.tenants().into_iter().filter(|_| pauses);
-            told.extend(tenants.map(|tenant| (tenant, Command::Pause(key.clone()))));
+            let pause = |tenant: TenantId| {
+                let sequence = next.world.plan_version(&tenant);
+                let plan = PlanVersion { log: log_id(), sequence };
+                (tenant, Command::Pause { session: key.clone(), plan })
+            };
+            told.extend(tenants.map(pause));
         }
         told
     }

@@ -77,8 +77,8 @@ impl Link {
         let key = plan.key.clone();
         let session =
             self.sessions.entry(key.clone()).or_insert_with(|| Session::new(last_req_no, now));
-        if session.paused_over.is_some_and(|over| sequence > over) {
-            session.paused_over = None;
+        if session.paused_until.is_some_and(|until| sequence >= until) {
+            session.paused_until = None;
         }
         session.ends_at = session.ends_at.min(said.plus(plan.remaining));
         // Demand starts again when the session is new here, is resumed, or contact is regained.

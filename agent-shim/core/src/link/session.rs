@@ -81,8 +81,8 @@ pub(super) struct OpenGrant {
 pub(super) struct Session {
     /// As the plan has it, while it is live there.
     pub(super) plan: Option<PlanSession>,
-    /// The plan that was in force when a pause was pushed: only a newer one resumes.
-    pub(super) paused_over: Option<u64>,
+    /// A pause was pushed that the plan in force lacks: this version says what holds.
+    pub(super) paused_until: Option<u64>,
     /// Its longest duration ends here.
     pub(super) ends_at: BootNanos,
     /// The gate that the data plane knows of.
@@ -108,7 +108,7 @@ impl Session {
     pub(super) fn new(last_req_no: u64, now: BootNanos) -> Self {
         Self {
             plan: None,
-            paused_over: None,
+            paused_until: None,
             ends_at: BootNanos(u64::MAX),
             gate: Gate::Ended,
             takes_part: false,
@@ -134,7 +134,7 @@ impl Session {
         match &self.plan {
             _ if now >= self.ends_at => Gate::Stopped,
             None => Gate::Ended,
-            Some(plan) if plan.running && self.paused_over.is_none() => Gate::Open,
+            Some(plan) if plan.running && self.paused_until.is_none() => Gate::Open,
             Some(_) => Gate::Paused,
         }
     }

@@ -84,6 +84,12 @@ impl Versions {
         self.known.is_some_and(|known| known >= stop_version)
     }
 
+    /// Whether a newer plan of this log than the one in force is meant. Another log makes everything void by its beats and plans.
+    pub(super) fn lacks(&self, version: &PlanVersion) -> bool {
+        self.log.as_ref() == Some(&version.log)
+            && self.known.is_none_or(|known| known < version.sequence)
+    }
+
     /// A beat.
     pub(super) fn beat(&mut self, version: PlanVersion) -> Step {
         match &self.log {

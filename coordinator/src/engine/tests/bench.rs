@@ -432,7 +432,7 @@ impl Bench {
 /// Where each command has to go, in every test.
 fn lane_of(command: &Command) -> Lane {
     match command {
-        Command::Pause(_) | Command::Abort { .. } | Command::Halt { .. } => Lane::Urgent,
+        Command::Pause { .. } | Command::Abort { .. } | Command::Halt { .. } => Lane::Urgent,
         Command::Plan(_)
         | Command::Beat(_)
         | Command::Dry(_)

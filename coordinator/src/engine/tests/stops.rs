@@ -268,7 +268,7 @@ fn pauses_aborts_and_halts_take_the_lane_where_no_plan_and_no_beat_goes() {
     bench.engage();
     bench.pass(Duration::from_secs(5));
     let told = |which: fn(&Command) -> bool| bench.commands.iter().any(|(_, told)| which(told));
-    assert!(told(|told| matches!(told, Command::Pause(_))), "nobody was told of the pause");
+    assert!(told(|told| matches!(told, Command::Pause { .. })), "nobody was told of the pause");
     assert!(told(|told| matches!(told, Command::Abort { .. })), "nobody was told of the abort");
     assert!(told(|told| matches!(told, Command::Halt { .. })), "nobody was told of the halt");
     assert!(told(|told| matches!(told, Command::Plan(_))), "nobody was told the plan");

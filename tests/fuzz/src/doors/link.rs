@@ -236,7 +236,7 @@ impl Process {
             | Command::Beat(_)
             | Command::Dry(_)
             | Command::Refill { .. }
-            | Command::Pause(_)
+            | Command::Pause { .. }
             | Command::Grant(_)
             | Command::RollCall => false,
         };

@@ -258,7 +258,7 @@ impl World {
             Told::Grant(_) => "grants sent after a takeover",
             Told::Abort { .. } => "aborts pushed",
             Told::Halt { .. } => "halts pushed",
-            Told::Pause(_) => "pauses told",
+            Told::Pause { .. } => "pauses told",
             Told::Dry(_) => "sessions said to be dry",
             Told::Refill { .. } => "sessions refilled",
             Told::Plan(_) | Told::Beat(_) | Told::RollCall => return,

@@ -384,7 +384,7 @@ const fn command_name(command: &Command) -> &'static str {
         Command::Beat(_) => "beat",
         Command::Dry(_) => "dry",
         Command::Refill { .. } => "refill",
-        Command::Pause(_) => "pause",
+        Command::Pause { .. } => "pause",
         Command::Abort { .. } => "abort",
         Command::Halt { .. } => "halt",
         Command::Grant(_) => "grant",

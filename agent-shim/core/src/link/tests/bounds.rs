@@ -23,7 +23,7 @@ enum Act {
     Garbage(u8, u64, u64),
     Abort(u8, u64),
     Halt,
-    Pause(u8),
+    Pause(u8, u64),
     Plan(u64, u64, u8),
     Fork(u8),
 }
@@ -41,7 +41,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (any::<u8>(), 0_u64..12, any::<u64>()).prop_map(|(k, a, b)| Act::Garbage(k, a, b)),
         1 => (0_u8..3, 0_u64..9).prop_map(|(s, e)| Act::Abort(s, e)),
         1 => Just(Act::Halt),
-        1 => (0_u8..3).prop_map(Act::Pause),
+        1 => (0_u8..3, 0_u64..12).prop_map(|(s, v)| Act::Pause(s, v)),
         3 => (0_u64..12, 0_u64..4, any::<u8>()).prop_map(|(v, back, mask)| Act::Plan(v, back, mask)),
         1 => any::<u8>().prop_map(Act::Fork),
     ]
@@ -205,7 +205,10 @@ impl Run {
                 let epoch = AbortEpoch::Pushed(AppendId([1; 16]));
                 self.input(Input::Command(Command::Halt { epoch }));
             }
-            Act::Pause(session) => self.input(Input::Command(Command::Pause(key(named(session))))),
+            Act::Pause(session, sequence) => {
+                let (session, plan) = (key(named(session)), version(sequence));
+                self.input(Input::Command(Command::Pause { session, plan }));
+            }
             Act::Plan(sequence, back, mask) => {
                 let plan = delta(sequence.saturating_sub(back), sequence, sessions(mask));
                 self.input(Input::Command(Command::Plan(plan)));

@@ -258,7 +258,7 @@ fn a_session_ends_on_time_by_itself_without_contact() {
 fn a_pushed_pause_holds_until_a_newer_plan_resumes() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.grant("s", 5);
-    world.command(Command::Pause(key("s")));
+    world.command(Command::Pause { session: key("s"), plan: version(6) });
     assert!(!world.plane.burn(&key("s"), world.now));
     assert_eq!(world.closed().unwrap().1.used, 0);
     let mut paused = live("s", "strict");
@@ -268,4 +268,13 @@ fn a_pushed_pause_holds_until_a_newer_plan_resumes() {
     world.command(Command::Plan(delta(6, 7, vec![live("s", "strict")])));
     assert!(world.plane.plan[0].running);
     assert!(!world.plane.purses[&key("s")].paused);
+}
+
+#[test]
+fn a_pause_that_comes_behind_the_plan_that_resumed_pauses_nothing() {
+    let mut world = World::with(vec![live("s", "strict")]);
+    world.grant("s", 5);
+    world.command(Command::Plan(delta(5, 7, vec![live("s", "strict")])));
+    world.command(Command::Pause { session: key("s"), plan: version(6) });
+    assert!(world.plane.burn(&key("s"), world.now));
 }

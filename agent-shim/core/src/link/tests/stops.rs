@@ -108,7 +108,7 @@ fn a_late_note_for_the_push_does_not_silence_the_one_for_the_log() {
 fn a_pause_or_an_expired_lease_confirms_nothing() {
     let mut world = World::with(vec![live("s", "strict")]);
     world.grant("s", 5);
-    world.command(Command::Pause(key("s")));
+    world.command(Command::Pause { session: key("s"), plan: version(6) });
     world.pass(Duration::from_secs(20));
     assert_eq!(world.confirmed(), None);
 }

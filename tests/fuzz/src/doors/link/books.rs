@@ -82,7 +82,7 @@ impl Books {
             | Command::Beat(_)
             | Command::Dry(_)
             | Command::Refill { .. }
-            | Command::Pause(_)
+            | Command::Pause { .. }
             | Command::Halt { .. }
             | Command::RollCall => {}
         }

@@ -74,7 +74,7 @@ pub(super) fn command(script: &mut Script<'_>) -> Command {
         2 => Command::Beat(version(script)),
         3 => Command::Dry(script.session()),
         4 => Command::Refill { session: script.session(), phi0: f64::from(script.byte()) / 255.0 },
-        5 => Command::Pause(script.session()),
+        5 => Command::Pause { session: script.session(), plan: version(script) },
         6 => Command::Abort { session: script.session(), epoch: epoch(script) },
         7 => Command::Halt { epoch: epoch(script) },
         8 => Command::Grant(any_grant(script)),
