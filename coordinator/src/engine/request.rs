@@ -286,7 +286,7 @@ impl Engine {
     ) -> CloseDecision {
         let decision = match self.world.session(key) {
             Some(session) => session.close(holder, close, caught_up),
-            None if caught_up || close.used == 0 => CloseDecision::Acknowledge,
+            None if caught_up => CloseDecision::Acknowledge,
             None => CloseDecision::CatchUp,
         };
         if self.identity.shims_are_vouched_for { decision } else { decision.of_unauthenticated() }

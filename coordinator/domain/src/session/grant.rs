@@ -209,16 +209,16 @@ impl Session {
             }
             Known::Open(_) if self.phase.is_terminal() => CloseDecision::Acknowledge,
             Known::Open(_) => CloseDecision::Refuse("more permits used than were issued"),
-            Known::Unknown if close.used == 0 || self.phase.is_terminal() => {
-                CloseDecision::Acknowledge
-            }
-            Known::Unknown if caught_up => CloseDecision::Record(Event::LogDamaged {
+            Known::Unknown if self.phase.is_terminal() => CloseDecision::Acknowledge,
+            // Also one of nothing: its grant may have been issued by another replica, and would stay open.
+            Known::Unknown if !caught_up => CloseDecision::CatchUp,
+            Known::Unknown if close.used == 0 => CloseDecision::Acknowledge,
+            Known::Unknown => CloseDecision::Record(Event::LogDamaged {
                 why: format!(
                     "{} used {} permits of a grant that the log lacks",
                     holder.shim, close.used
                 ),
             }),
-            Known::Unknown => CloseDecision::CatchUp,
         }
     }
 
