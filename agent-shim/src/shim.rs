@@ -1,5 +1,7 @@
 //! The handle that a host holds, and what it can do with it.
 
+mod answer;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,20 +11,18 @@ use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::counts::Counts;
 use squall_proto::vocabulary::id::{
     AgentName, ExperimentName, Incarnation, SessionKey, ShimId, TenantId, ToolName, TraceId,
 };
-use squall_proto::vocabulary::limits::{CLAIM_WAIT, FAULT_DURATION_MS_MAX};
+use squall_proto::vocabulary::limits::CLAIM_WAIT;
 use squall_proto::vocabulary::message::Close;
-use squall_proto::vocabulary::seam::{Capabilities, Seam};
+use squall_proto::vocabulary::seam::Seam;
 use squall_proto::vocabulary::session::Experiment;
 use squall_proto::vocabulary::time::BootNanos;
 use squall_shim_core::link::{self, Identity, Link};
 use squall_shim_core::{
-    Act, Call, Claim, Clock, Directive, Ended, Local, NotApplied, Outcome, Policy, Registry, Site,
-    Verdict, rewrite,
+    Call, Claim, Clock, Directive, Local, NotApplied, Outcome, Policy, Registry, Site, Verdict,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -40,8 +40,6 @@ use crate::worker::{Desk, End, Failures, Nobody, Tools, Worker};
 /// How long a wait goes on before it looks by itself whether it may: a tenth of what a stop may take
 /// ([`CANCEL_GRACE`](squall_proto::vocabulary::limits::CANCEL_GRACE)). Nearly always it is told first.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// The tool that an agent's own answer goes by, where one has to be named.
-const ANSWER: &str = "answer";
 /// The shim of a process without a coordinator: nobody hears its name.
 const NOBODY: &str = "local";
 
@@ -250,68 +248,6 @@ impl Shim {
         hold.time()
     }
 
-    /// An agent's own answer on its way to whoever asked: unchanged, or as an uncooperative agent would give it.
-    ///
-    /// The text never leaves the process. The answer counts as a request of its own, without a trace; with more to say of
-    /// it, use [`Shim::answer_to`].
-    pub async fn answer(&self, agent: &AgentName, text: String) -> String {
-        let request = self.registry().fresh_request();
-        self.answer_to(agent, &Call { request, trace: None }, text).await
-    }
-
-    /// [`Shim::answer`] to a request and in a trace that the host knows.
-    pub async fn answer_to(&self, agent: &AgentName, call: &Call<'_>, text: String) -> String {
-        let Some(site) = self.caught(|| self.site(agent, &answer_tool(), &answer_seam())) else {
-            return text;
-        };
-        let Some(mut directive) = self.decide(&site, call).await else { return text };
-        let held = self.delay(&mut directive).await;
-        self.answered(&site, call, directive, held, text)
-    }
-
-    /// [`Shim::answer_to`] for a host without a runtime.
-    pub fn answer_blocking(&self, agent: &AgentName, call: &Call<'_>, text: String) -> String {
-        let Some(site) = self.caught(|| self.site(agent, &answer_tool(), &answer_seam())) else {
-            return text;
-        };
-        let Some(mut directive) = self.decide_blocking(&site, call) else { return text };
-        let held = self.delay_blocking(&mut directive);
-        self.answered(&site, call, directive, held, text)
-    }
-
-    fn answered(
-        &self,
-        site: &Site,
-        call: &Call<'_>,
-        directive: Directive,
-        held: Duration,
-        text: String,
-    ) -> String {
-        let changed = self.caught(|| {
-            let changed = directive.act().and_then(|act| match act {
-                Act::Proceed => Ok(None),
-                Act::RewriteOutput(rewrite) => {
-                    let said =
-                        rewrite::output(&rewrite, Point::Agent, Shape::Text, text.as_bytes())?;
-                    String::from_utf8(said).map(Some).map_err(|_| NotApplied::Adapter)
-                }
-                Act::Fail(_) | Act::RewriteInput(_) => Err(NotApplied::Adapter),
-            });
-            match changed {
-                Ok(changed) => {
-                    directive.applied(call, held);
-                    changed
-                }
-                Err(why) => {
-                    directive.missed(call, why, held);
-                    None
-                }
-            }
-        });
-        site.ended(call, Ended::Ok);
-        changed.flatten().unwrap_or(text)
-    }
-
     /// The host's word on how a trace ended. Without it the outcome is inferred from the trace's calls.
     pub fn outcome(&self, trace: &TraceId, outcome: Outcome) {
         self.caught(|| self.registry().outcome(trace, outcome));
@@ -412,26 +348,6 @@ fn settled(verdict: Option<Verdict>) -> Option<Directive> {
         Some(Verdict::Inject(directive)) => Some(directive),
         Some(Verdict::Pass | Verdict::Claim(_)) | None => None,
     }
-}
-
-fn answer_tool() -> ToolName {
-    ToolName::new(ANSWER).expect("`answer` is a name")
-}
-
-/// An answer that the host hands through this handle.
-fn answer_seam() -> Seam {
-    let capabilities = Capabilities {
-        block: false,
-        rewrite_in: false,
-        rewrite_out: true,
-        disconnect: false,
-        structural: false,
-        max_delay_ms: FAULT_DURATION_MS_MAX,
-        knows_trace: false,
-        stable_request_id: false,
-    };
-    let (point, shape) = (Point::Agent, Shape::Text);
-    Seam { name: "linked".to_owned(), point, shape, capabilities }
 }
 
 /// One hold of one call.

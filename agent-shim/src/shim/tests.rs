@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
+use squall_proto::vocabulary::call::{Point, Shape};
 use squall_proto::vocabulary::fault::{
     Behavior, Delay, ErrorCodes, Fault, Latency, UncooperativeAgent,
 };
+use squall_proto::vocabulary::seam::Capabilities;
 use squall_proto::vocabulary::session::{FaultDraft, LatencyDraft, UncooperativeDraft};
 use squall_proto::vocabulary::target::{Probability, Selector};
 use squall_shim_core::RequestKey;
 
+use super::answer::answer_seam;
 use super::*;
 use crate::pipe::pipe;
 use crate::testing::{Coordinator, plan, planner};
