@@ -230,6 +230,13 @@ fn a_life_that_lost_its_journal_says_so_once() {
     let folder = Folder::new("told");
     let (journal, _) = Journal::open(&folder.journal(), FIRST).unwrap();
     let burns = ["s", "t"].map(|name| journal.open(&key(name), 4, 10).unwrap());
+    // A warning that is given for the first time on a thread without a subscriber, in another test, is switched off for all
+    // threads, unless it is known before the subscriber is made.
+    let elsewhere = Folder::new("told_before");
+    let (lost, _) = Journal::open(&elsewhere.journal(), FIRST).unwrap();
+    let burn = lost.open(&key("s"), 4, 10).unwrap();
+    lost.map.take(boot_id().unwrap(), SECOND);
+    assert_eq!(burn.burned(), Err(Lost));
     let warnings = Warnings::default();
     tracing::subscriber::with_default(warnings.clone(), || {
         burns[0].burned().unwrap();
